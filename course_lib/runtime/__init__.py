@@ -1,0 +1,1 @@
+"""Where code runs: what this machine has, and what is missing from it."""

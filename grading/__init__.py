@@ -1,0 +1,1 @@
+"""What an instructor runs: lab releases, the sandbox, the autograder and the demo class."""
