@@ -1,1 +1,20 @@
-"""Where code runs: what this machine has, and what is missing from it."""
+"""Where code runs: what this machine has, what is missing from it, and a loopback stand-in for a cloud account.
+
+Set-up runs parts of this package before anything is installed, so importing it loads the standard library alone.
+"""
+
+from course_lib.runtime.aws_local import Call, LocalAws, NotEmulatedError, NotLoopbackError, local_aws, require_loopback
+from course_lib.runtime.doctor import examine, exit_code
+from course_lib.runtime.findings import Finding
+
+__all__ = [
+    "Call",
+    "Finding",
+    "LocalAws",
+    "NotEmulatedError",
+    "NotLoopbackError",
+    "examine",
+    "exit_code",
+    "local_aws",
+    "require_loopback",
+]
