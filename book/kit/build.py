@@ -1,0 +1,92 @@
+"""Build the book: `python -m book.kit.build`, which is what `make book` runs.
+
+Runs Jupyter Book with warnings as errors and an exit code that can be trusted; with page names it builds a draft of just
+those pages, warnings shown but not fatal, in a folder of its own.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import yaml
+
+from .rendered import pages, traceback_findings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def build(root: Path = ROOT, output: Path | None = None) -> int:
+    """Build the whole book into `<output>/_build/html`.
+
+    Args:
+        root: The folder of `_config.yml`.
+        output: Where `_build` goes; the root unless told.
+
+    Returns:
+        0 when every page was built with no warning and no failed cell, else 1.
+    """
+    target = (output or root) / "_build"
+    code = _jupyter_book(root, ["--path-output", str(output or root), "-W", "-n", "--keep-going"])
+    findings = traceback_findings(target / "html")
+    for finding in findings:
+        print(finding, file=sys.stderr)
+    if code or findings:
+        # Sphinx reports a page's warnings only while it reads the page: with its trees kept, a second run would find nothing
+        # out of date and call the same faulty book good.
+        shutil.rmtree(target / ".doctrees", ignore_errors=True)
+        print("The book has faults, listed above; it will be read again in full next time.", file=sys.stderr)
+        return 1
+    return 0
+
+
+def draft(names: list[str], root: Path = ROOT) -> int:
+    """Build only some pages, for their writer: links to other pages stay open and warnings do not fail the build.
+
+    Args:
+        names: Pages such as "book/foundations/01-training-step", with or without ".md".
+
+    Returns:
+        Jupyter Book's exit code.
+    """
+    stems = [str(Path(name).with_suffix("")) if name.endswith(".md") else name for name in names]
+    folder = root / "_build" / "draft" / "-".join(stem.split("/")[-1] for stem in stems)
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
+    settings["only_build_toc_files"] = True
+    settings["sphinx"]["config"]["course_cache_folder"] = str(folder / "cache")
+    (folder / "_config.yml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    contents: dict[str, object] = {"format": "jb-book", "root": stems[0]}
+    if stems[1:]:
+        contents["chapters"] = [{"file": stem} for stem in stems[1:]]
+    (folder / "_toc.yml").write_text(yaml.safe_dump(contents), encoding="utf-8")
+    return _jupyter_book(
+        root,
+        ["--path-output", str(folder), "--config", str(folder / "_config.yml"), "--toc", str(folder / "_toc.yml")],
+    )
+
+
+def _jupyter_book(root: Path, arguments: list[str]) -> int:
+    # the package cannot be run with -m; calling its entry point keeps to this interpreter, whatever PATH says
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(root), *arguments]
+    return subprocess.run(command, check=False).returncode
+
+
+def main() -> int:
+    """Parse the command line, build, and say what was built and how long it took."""
+    parser = argparse.ArgumentParser(prog="python -m book.kit.build", description="Build the book into _build/html.")
+    parser.add_argument("pages", nargs="*", help="build a draft of these pages only, such as book/start/welcome")
+    parser.add_argument("--output", type=Path, help="put _build here instead of beside _config.yml")
+    options = parser.parse_args()
+    started = time.monotonic()
+    code = draft(options.pages) if options.pages else build(output=options.output)
+    if code == 0 and not options.pages:
+        html = (options.output or ROOT) / "_build" / "html"
+        print(f"{len(pages(html))} pages in {html} ({time.monotonic() - started:.0f} s). Read them with `make serve`.")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,42 @@
+"""Numbers for prose: a cell glues a formatted value, the text quotes it with {glue:text}`key`.
+
+A chapter's number then comes from `course_lib` at every build and cannot go stale.
+"""
+
+from typing import Any
+
+import myst_nb
+
+
+class _Words(str):
+    """A string that shows itself without quotation marks, which is how prose wants it."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def glue(key: str, value: Any, fmt: str = "{:,.0f}") -> None:
+    """Register `value`, formatted, under `key` for {glue:text}`key`; the cell shows nothing.
+
+    Args:
+        key: Name used in the text; unique in its chapter, kebab-case by custom.
+        value: A number, or a string that is taken as it is.
+        fmt: A `str.format` pattern with one field, such as "{:,.1f}" or "{:.0%}".
+
+    Raises:
+        ValueError: The key is empty, the value is None, or the pattern does not fit the value.
+    """
+    if not key.strip():
+        raise ValueError(f"glue key {key!r} is empty: name the number, for instance 'llama3-8b-usd'")
+    if value is None:
+        raise ValueError(
+            f"glue {key!r}: the value is None; say in prose that it is unknown, or glue a word such as 'unknown'"
+        )
+    if isinstance(value, str):
+        text = value
+    else:
+        try:
+            text = fmt.format(value)
+        except (ValueError, TypeError, IndexError, KeyError) as error:
+            raise ValueError(f"glue {key!r}: the pattern {fmt!r} does not fit {value!r} ({error})") from error
+    myst_nb.glue(key, _Words(text), display=False)
