@@ -98,12 +98,11 @@ def doctor(deep: bool, summary: bool, as_json: bool) -> None:
 
     Example: course doctor --deep
     """
-    from course_lib.runtime import deep as deep_checks
-    from course_lib.runtime import examine, exit_code
+    from course_lib.runtime import check_horovod_runs, check_ray_runs, examine, exit_code
 
     extra = [_check_sandbox]
     if deep:
-        extra += [deep_checks.check_horovod_runs, deep_checks.check_ray_runs]
+        extra += [check_horovod_runs, check_ray_runs]
     findings = examine(extra)
     if as_json:
         print_json([finding.as_dict() for finding in findings])

@@ -4,6 +4,7 @@ Set-up runs parts of this package before anything is installed, so importing it 
 """
 
 from course_lib.runtime.aws_local import Call, LocalAws, NotEmulatedError, NotLoopbackError, local_aws, require_loopback
+from course_lib.runtime.deep import check_horovod_runs, check_ray_runs
 from course_lib.runtime.doctor import examine, exit_code
 from course_lib.runtime.findings import Finding
 
@@ -13,6 +14,8 @@ __all__ = [
     "LocalAws",
     "NotEmulatedError",
     "NotLoopbackError",
+    "check_horovod_runs",
+    "check_ray_runs",
     "examine",
     "exit_code",
     "local_aws",
