@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from functools import cached_property
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
@@ -117,7 +118,7 @@ class LocalAws:
         # proxies={} ignores HTTP_PROXY: a proxy would carry the request off this machine.
         # Path style keeps the bucket in the path; the virtual-host style would make "bucket.127.0.0.1" of it.
         config: Any = Config(proxies={}, s3={"addressing_style": "path"}, connect_timeout=5, read_timeout=30)
-        client = _private_session().client(
+        client = self._session.client(
             service,
             region_name=region or self.region,
             endpoint_url=url,
@@ -131,6 +132,10 @@ class LocalAws:
         client.meta.events.register_first(f"before-send.{name}.*", self._check_and_record)
         client.meta.events.register_first(f"before-parse.{name}.*", _raise_gap)
         return client
+
+    @cached_property
+    def _session(self) -> Any:
+        return _private_session()  # kept, because a session reads boto3's service descriptions once, about 0.2 s each
 
     def _check_and_record(self, request: Any, event_name: str, **_: Any) -> None:
         require_loopback(request.url)
