@@ -58,7 +58,7 @@ def fold_name(name: str) -> str:
 
 
 def nearest_names(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
-    """Known names that look like `name`, best first (difflib's ratio on the folded names).
+    """Known names that begin with `name` or look like it, best first (difflib's ratio on the folded names).
 
     Args:
         name: what was asked for.
@@ -69,4 +69,8 @@ def nearest_names(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
         Up to `limit` names; empty when nothing is close.
     """
     folded = {fold_name(k): k for k in known}
-    return [folded[m] for m in difflib.get_close_matches(fold_name(name), folded, n=limit, cutoff=0.5)]
+    wanted = fold_name(name)
+    # "a100" should lead to a100-40gb and a100-80gb before it leads to h100
+    longer = [f for f in folded if wanted and f.startswith(wanted)]
+    similar = difflib.get_close_matches(wanted, folded, n=limit, cutoff=0.5)
+    return [folded[f] for f in dict.fromkeys([*longer, *similar])][:limit]

@@ -22,11 +22,13 @@ class Loaded(Generic[Row]):
         file: the file's name.
         rows: (place in the file, row) for each row that is valid.
         errors: everything that is wrong, in the order of the file.
+        names: the `name` of every row, wrong ones included: a reference to a broken row is no error of its own.
     """
 
     file: str
     rows: tuple[tuple[str, Row], ...]
     errors: tuple[CatalogError, ...]
+    names: frozenset[str] = frozenset()
 
     def valid(self) -> list[Row]:
         """All rows of the file, or its first error raised.
@@ -82,7 +84,8 @@ def validate_rows(
         problems.extend(found)
         if not found:
             rows.append((where, row))
-    return Loaded(file, tuple(rows), tuple(problems))
+    names = frozenset(str(fields["name"]) for _, fields in raw if "name" in fields)
+    return Loaded(file, tuple(rows), tuple(problems), names)
 
 
 def _dangling(file: str, where: str, row: object, references: References) -> Iterator[CatalogError]:
