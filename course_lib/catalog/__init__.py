@@ -1,8 +1,39 @@
-"""Facts as data: accelerators, instances, prices, model configurations and published results, each with source and date.
+"""Facts as data: accelerators, instances, prices, model shapes and published results, each with source and date.
 
 Rows are read on first use and kept; pandas is imported only by the functions that hand out frames.
 """
 
+from course_lib.catalog.accelerators import Accelerator, accelerator
+from course_lib.catalog.check import check_catalog
+from course_lib.catalog.claims import Claim
 from course_lib.catalog.errors import CatalogError, UnknownNameError, UnknownPriceError
+from course_lib.catalog.frames import accelerators, claims, instances, prices, published
+from course_lib.catalog.instances import Instance, instance
+from course_lib.catalog.models import ModelConfig, gpt_config, model, models
+from course_lib.catalog.prices import Price
+from course_lib.catalog.published import PublishedPoint, published_point, published_points
 
-__all__ = ["CatalogError", "UnknownNameError", "UnknownPriceError"]
+__all__ = [
+    "Accelerator",
+    "CatalogError",
+    "Claim",
+    "Instance",
+    "ModelConfig",
+    "Price",
+    "PublishedPoint",
+    "UnknownNameError",
+    "UnknownPriceError",
+    "accelerator",
+    "accelerators",
+    "check_catalog",
+    "claims",
+    "gpt_config",
+    "instance",
+    "instances",
+    "model",
+    "models",
+    "prices",
+    "published",
+    "published_point",
+    "published_points",
+]
