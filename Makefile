@@ -9,7 +9,9 @@ BIN := $(VENV)/bin
 # nbgrader calls `alembic`, and Jupyter calls `jupyter-*`, by name: the environment's bin comes first on PATH.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 LAB ?= lab00-cost-of-a-run
-ADDRESS ?= 127.0.0.1
+# JupyterLab asks other hosts for news and extensions unless told not to, and refuses root unless told to.
+LAB_OPTIONS := --LabApp.news_url=None --LabApp.extension_manager=readonly \
+	--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate $(if $(filter 0,$(shell id -u)),--allow-root)
 PORT ?= 8000
 
 .PHONY: help course setup lock book demo lab labs grade formgrader doctor serve test test-slow lint types bench clean
@@ -36,7 +38,7 @@ demo: setup ## make the demo class's submissions and grade them
 	@$(BIN)/python -m grading.demo_class
 
 lab: setup ## open a lab in JupyterLab (LAB=lab00-cost-of-a-run)
-	@$(BIN)/jupyter lab labs/$(LAB)/$(LAB).ipynb
+	@$(BIN)/jupyter lab $(LAB_OPTIONS) labs/$(LAB)/$(LAB).ipynb
 
 labs: setup ## make labs/ from solutions/ and run the gates
 	@$(BIN)/course labs build
@@ -46,7 +48,7 @@ grade: setup ## grade grading/submitted/*/LAB with nbgrader in the sandbox (LAB=
 	@$(BIN)/course grade $(LAB)
 
 formgrader: setup ## open nbgrader's formgrader on the demo class
-	@cd grading/demo && $(CURDIR)/$(BIN)/jupyter lab --LabApp.default_url=/formgrader
+	@cd grading/demo && $(CURDIR)/$(BIN)/jupyter lab $(LAB_OPTIONS) --LabApp.default_url=/formgrader
 
 doctor: setup ## say what this machine has and lacks
 	@$(BIN)/course doctor

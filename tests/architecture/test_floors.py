@@ -12,7 +12,7 @@ FLOORS = [
     {"cases", "serving"},
     {"finops", "telemetry"},
     {"distributed", "moe", "nki"},
-    {"models", "runtime"},
+    {"models", "runtime", "labkit"},
     {"arithmetic"},
     {"catalog"},
 ]
