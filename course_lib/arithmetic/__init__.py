@@ -4,42 +4,97 @@ No torch, no pandas: a laptop imports this in a fraction of a second.
 """
 
 from course_lib.arithmetic.activations import LayerActivations, layer_activations
+from course_lib.arithmetic.checkpointing import (
+    CheckpointInterval,
+    checkpoint_interval,
+    spot_break_even,
+    time_per_useful_time,
+)
+from course_lib.arithmetic.collectives import CollectiveTime, bus_bandwidth_factor, collective_time
+from course_lib.arithmetic.compression import low_rank_compression, model_compression
 from course_lib.arithmetic.errors import ArithmeticInputError
+from course_lib.arithmetic.failures import (
+    failure_share,
+    mean_seconds_between_failures,
+    observed_seconds_between_failures,
+)
+from course_lib.arithmetic.inference_flops import InferenceFlops, inference_flops
 from course_lib.arithmetic.kv_cache import kv_cache_bytes
-from course_lib.arithmetic.matmuls import WeightMatmul, weight_matmuls
+from course_lib.arithmetic.matmuls import WeightMatmul, attention_core_flops, weight_matmuls
 from course_lib.arithmetic.model_states import ModelStates, largest_model_parameters, model_states
+from course_lib.arithmetic.money import accelerator_hours, cost_usd, saving
 from course_lib.arithmetic.operations import Operation, distinct_experts, transformer_operations
+from course_lib.arithmetic.parallel import tokens_per_step, world_size
 from course_lib.arithmetic.parameters import ParameterCount, count_parameters
+from course_lib.arithmetic.pipeline import PipelineBubble, pipeline_bubble
 from course_lib.arithmetic.roofline import RooflinePoint, matmul_intensity, roofline
 from course_lib.arithmetic.run_cost import RunCost, run_cost
+from course_lib.arithmetic.throughput import (
+    aggregate_flops_per_s,
+    flops_per_s_per_accelerator,
+    seconds_for_tokens,
+    throughput_gain,
+    tokens_per_second,
+    training_seconds,
+    wall_seconds,
+)
 from course_lib.arithmetic.training_flops import TrainingFlops, training_flops
 from course_lib.arithmetic.training_memory import TrainingMemory, training_memory
 from course_lib.arithmetic.utilization import hfu, mfu
 
 __all__ = [
     "ArithmeticInputError",
+    "CheckpointInterval",
+    "CollectiveTime",
+    "InferenceFlops",
     "LayerActivations",
     "ModelStates",
     "Operation",
     "ParameterCount",
+    "PipelineBubble",
     "RooflinePoint",
     "RunCost",
     "TrainingFlops",
     "TrainingMemory",
     "WeightMatmul",
+    "accelerator_hours",
+    "aggregate_flops_per_s",
+    "attention_core_flops",
+    "bus_bandwidth_factor",
+    "checkpoint_interval",
+    "collective_time",
+    "cost_usd",
     "count_parameters",
     "distinct_experts",
+    "failure_share",
+    "flops_per_s_per_accelerator",
     "hfu",
+    "inference_flops",
     "kv_cache_bytes",
     "largest_model_parameters",
     "layer_activations",
+    "low_rank_compression",
     "matmul_intensity",
+    "mean_seconds_between_failures",
     "mfu",
+    "model_compression",
     "model_states",
+    "observed_seconds_between_failures",
+    "pipeline_bubble",
     "roofline",
     "run_cost",
+    "saving",
+    "seconds_for_tokens",
+    "spot_break_even",
+    "throughput_gain",
+    "time_per_useful_time",
+    "tokens_per_second",
+    "tokens_per_step",
     "training_flops",
     "training_memory",
+    "training_seconds",
     "transformer_operations",
+    "wall_seconds",
     "weight_matmuls",
+    "world_size",
 ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from course_lib.arithmetic.errors import ArithmeticInputError, as_config, check_choice, check_count
 from course_lib.arithmetic.training_flops import RECOMPUTATIONS, Recomputation
-from course_lib.catalog.model_config import ModelConfig
+from course_lib.catalog import ModelConfig
 
 HALF = 2  # bytes of a bf16 or fp16 activation
 MASK = 1  # bytes of a dropout mask's element

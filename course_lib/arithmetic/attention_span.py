@@ -3,7 +3,7 @@
 from typing import Literal
 
 from course_lib.arithmetic.errors import check_choice
-from course_lib.catalog.model_config import ModelConfig
+from course_lib.catalog import ModelConfig
 
 Attention = Literal["full", "causal"]
 

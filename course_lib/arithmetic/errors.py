@@ -4,8 +4,7 @@ import math
 from collections.abc import Collection
 from typing import TypeVar
 
-from course_lib.catalog.model_config import ModelConfig
-from course_lib.catalog.models import model
+from course_lib.catalog import ModelConfig, model
 
 Choice = TypeVar("Choice", bound=str)
 

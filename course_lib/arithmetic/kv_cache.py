@@ -1,7 +1,7 @@
 """Bytes of the key/value cache that decoding keeps per sequence."""
 
 from course_lib.arithmetic.errors import as_config, check_count, check_positive
-from course_lib.catalog.model_config import ModelConfig
+from course_lib.catalog import ModelConfig
 
 
 def kv_cache_bytes(
@@ -21,7 +21,8 @@ def kv_cache_bytes(
 
     Returns:
         Bytes: 2 * kv_heads * head_dim per token and layer; with latent attention kv_lora_rank + qk_rope_head_dim;
-        a windowed layer keeps its window only. An encoder keeps none.
+        a windowed layer keeps its window only. An encoder keeps none; the cross-attention
+        keys of an encoder-decoder are not counted.
 
     Raises:
         ArithmeticInputError: for a number out of range.

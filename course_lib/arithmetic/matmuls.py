@@ -6,7 +6,7 @@ A matrix of (outputs, inputs) costs 2 * outputs * inputs FLOPs for one token goi
 from dataclasses import dataclass
 
 from course_lib.arithmetic.errors import ArithmeticInputError, as_config
-from course_lib.catalog.model_config import ModelConfig
+from course_lib.catalog import ModelConfig
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from course_lib.arithmetic.errors import (
     check_positive,
 )
 from course_lib.arithmetic.parameters import count_parameters
-from course_lib.catalog.model_config import ModelConfig
+from course_lib.catalog import ModelConfig
 
 
 @dataclass(frozen=True)

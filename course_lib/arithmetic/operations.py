@@ -10,7 +10,7 @@ from typing import Literal
 from course_lib.arithmetic.errors import as_config, check_choice, check_count, check_positive
 from course_lib.arithmetic.kv_cache import kv_cache_bytes
 from course_lib.arithmetic.matmuls import WeightMatmul, attention_core_flops, weight_matmuls
-from course_lib.catalog.model_config import ModelConfig
+from course_lib.catalog import ModelConfig
 
 Phase = Literal["decode", "prefill", "training"]
 PHASES: tuple[Phase, ...] = ("decode", "prefill", "training")

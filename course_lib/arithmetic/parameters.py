@@ -6,7 +6,7 @@ The parts follow the modules of the released implementations, so that the sum ca
 from dataclasses import dataclass
 
 from course_lib.arithmetic.errors import as_config
-from course_lib.catalog.model_config import ModelConfig
+from course_lib.catalog import ModelConfig
 
 
 @dataclass(frozen=True)

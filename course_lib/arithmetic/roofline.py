@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from course_lib.arithmetic.errors import ArithmeticInputError, check_count, check_positive
-from course_lib.catalog.accelerators import Accelerator, accelerator
+from course_lib.catalog import Accelerator, accelerator
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,8 @@ from course_lib.arithmetic.errors import (
     check_positive,
 )
 from course_lib.arithmetic.training_flops import Method, training_flops
-from course_lib.catalog.errors import UnknownPriceError
-from course_lib.catalog.instances import Instance
-from course_lib.catalog.instances import instance as find_instance
-from course_lib.catalog.model_config import ModelConfig
+from course_lib.catalog import Instance, ModelConfig, UnknownPriceError
+from course_lib.catalog import instance as find_instance
 
 SECONDS_PER_HOUR = 3_600
 HOURS_PER_DAY = 24

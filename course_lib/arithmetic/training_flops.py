@@ -14,7 +14,7 @@ from course_lib.arithmetic.errors import (
 )
 from course_lib.arithmetic.matmuls import attention_core_flops, weight_matmuls
 from course_lib.arithmetic.parameters import count_parameters
-from course_lib.catalog.model_config import ModelConfig
+from course_lib.catalog import ModelConfig
 
 Recomputation = Literal["none", "selective", "full"]
 Method = Literal["6nd", "exact", "korthikanti"]

@@ -7,7 +7,7 @@ from course_lib.arithmetic.activations import HALF, MASK, SINGLE, layer_activati
 from course_lib.arithmetic.errors import ArithmeticInputError, as_config, check_count
 from course_lib.arithmetic.model_states import model_states
 from course_lib.arithmetic.training_flops import Recomputation
-from course_lib.catalog.model_config import ModelConfig
+from course_lib.catalog import ModelConfig
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from course_lib.arithmetic.errors import ArithmeticInputError, check_count, check_positive
 from course_lib.arithmetic.roofline import as_accelerator
-from course_lib.catalog.accelerators import Accelerator
+from course_lib.catalog import Accelerator
 
 
 def mfu(
