@@ -131,8 +131,8 @@ def _check_sandbox() -> Finding:
 @main.command()
 @click.argument("model")
 @click.argument("tokens", type=float)
-@click.argument("instance")
-@click.option("--instances", default=1, show_default=True, help="How many instances.")
+@click.argument("instance", nargs=-1)
+@click.option("--instances", default=1, show_default=True, help="How many instances of each type.")
 @click.option("--mfu", default=0.4, show_default=True, help="Model FLOPs utilization, a fraction.")
 @click.option("--dtype", default="bf16", show_default=True, help="The precision whose peak counts.")
 @click.option(
@@ -140,42 +140,53 @@ def _check_sandbox() -> Finding:
 )
 @click.option("--usd-per-hour", type=float, help="Price of one instance, where the catalog has none.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def cost(
-    model: str,
-    tokens: float,
-    instance: str,
-    instances: int,
-    mfu: float,
-    dtype: str,
-    purchase: str,
-    usd_per_hour: float | None,
-    as_json: bool,
-) -> None:
-    """Estimate time and cost of training MODEL on TOKENS tokens with INSTANCE.
+def cost(model: str, tokens: float, instance: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Estimate time and cost of training MODEL on TOKENS tokens with each INSTANCE.
 
-    Example: course cost llama3-8b 1e12 p5.48xlarge --instances 16
+    Without an INSTANCE, every type in the catalog is tried; those without a price or the precision are named.
+
+    Example: course cost llama3-8b 1e12 p5.48xlarge trn1.32xlarge --instances 16
     """
     from dataclasses import asdict
 
     from course_lib.arithmetic import run_cost
+    from course_lib.catalog import UnknownPriceError, instances
+    from course_lib.catalog import instance as find
 
+    def priced(name: str) -> bool:
+        try:
+            return options["usd_per_hour"] is not None or find(name).usd_per_hour(options["purchase"]) > 0
+        except UnknownPriceError:
+            return False
+
+    dtype, purchase = options["dtype"], options["purchase"]
     with user_errors():
-        bill = run_cost(
-            model,
-            tokens,
-            instance,
-            instances=instances,
-            mfu=mfu,
-            dtype=dtype,
-            purchase=purchase,
-            usd_per_hour=usd_per_hour,
-        )
-    values = asdict(bill)
+        everything = list(instances()["name"])
+        usable = [name for name in everything if dtype in find(name).accelerator_spec.peak_tflops and priced(name)]
+        if not (instance or usable):
+            raise ValueError(f"no instance has a {purchase} price and a {dtype} peak. Remedy: --dtype bf16")
+        bills = [run_cost(model, tokens, name, **options) for name in instance or usable]
+    bills.sort(key=lambda bill: bill.usd)
     if as_json:
-        print_json(values)
+        print_json([asdict(bill) for bill in bills])
         return
-    rows = [(name.replace("_", " "), f"{v:,.6g}" if isinstance(v, float) else str(v)) for name, v in values.items()]
-    print_table(f"{model}, {tokens:.3g} tokens, {instances} x {instance}", ("quantity", "value"), rows)
+    columns = ("instances", "accelerators", "days", "USD", "USD per million tokens", "tokens per second")
+    rows = [
+        (
+            f"{bill.instances} x {bill.instance}",
+            f"{bill.accelerators:,}",
+            f"{bill.days:,.1f}",
+            f"{bill.usd:,.0f}",
+            f"{bill.usd_per_million_tokens:.4f}",
+            f"{bill.tokens_per_second:,.0f}",
+        )
+        for bill in bills
+    ]
+    basis = f"{options['mfu']:.0%} MFU in {dtype}, {purchase.replace('_', ' ')}"
+    print_table(f"{model}, {tokens:.3g} tokens, {basis}", columns, rows)
+    left_out = [] if instance else [name for name in everything if name not in usable]
+    if left_out:
+        click.echo(f"Without a known {purchase} price or a {dtype} peak: {', '.join(left_out)}")
 
 
 @main.command()

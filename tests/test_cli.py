@@ -58,9 +58,24 @@ def test_an_mfu_in_percent_is_refused_with_the_limit():
 
 def test_cost_agrees_with_a_calculation_by_hand():
     """Oracle: tokens x 6N / (8 GPUs x 989e12 FLOP/s x 0.4) hours at 55.04 USD, with N from the Llama 3 model card."""
-    bill = json.loads(course("cost", "llama3-8b", "1e12", "p5.48xlarge", "--mfu", "0.4", "--json").stdout)
+    (bill,) = json.loads(course("cost", "llama3-8b", "1e12", "p5.48xlarge", "--mfu", "0.4", "--json").stdout)
     hours = 1e12 * 6 * 8.030261248e9 / (8 * 989e12 * 0.4) / 3600
     assert bill["usd"] == pytest.approx(hours * 55.04, rel=0.1), "6ND leaves out attention, hence the tolerance"
+
+
+def test_cost_without_an_instance_compares_all_and_names_those_without_a_price():
+    done = course("cost", "llama3-8b", "1e12")
+    assert done.returncode == 0, done.stderr
+    assert "1 x p5.48xlarge" in done.stdout
+    left_out = done.stdout.rpartition("peak: ")[2]
+    assert "trn2.48xlarge" not in left_out, "priced in us-east-2"
+    assert "trn3-gen2-ultraserver" in left_out
+    assert "p3.2xlarge" in left_out, "V100 has no bf16"
+
+
+def test_cost_without_an_instance_still_refuses_a_wrong_dtype():
+    done = course("cost", "llama3-8b", "-5")
+    assert done.returncode != 0
 
 
 def test_the_catalog_validates():
