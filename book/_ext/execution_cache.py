@@ -1,7 +1,7 @@
 """Executes a chapter again when the library under it has changed, and not otherwise.
 
-Puts myst-nb's execution cache in `.jb-cache/<execution key>`: the setting is part of Sphinx's environment, so a new key also
-makes Sphinx read every page again. `course_page_key` does the same for a change that needs no execution.
+Puts myst-nb's execution cache in `.jb-cache/<execution key>`. The setting is part of Sphinx's environment, so a new key
+also makes Sphinx read every page again; `course_page_key` does the same for a change that needs no execution.
 """
 
 from pathlib import Path

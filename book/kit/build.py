@@ -1,7 +1,7 @@
 """Build the book: `python -m book.kit.build`, which is what `make book` runs.
 
-Runs Jupyter Book with warnings as errors and an exit code that can be trusted; with page names it builds a draft of just
-those pages, warnings shown but not fatal, in a folder of its own.
+Runs Jupyter Book with warnings as errors and an exit code that can be trusted. With page names it builds a draft of
+just those pages, warnings shown but not fatal, in a folder of its own.
 """
 
 import argparse
@@ -34,8 +34,8 @@ def build(root: Path = ROOT, output: Path | None = None) -> int:
     for finding in findings:
         print(finding, file=sys.stderr)
     if code or findings:
-        # Sphinx reports a page's warnings only while it reads the page: with its trees kept, a second run would find nothing
-        # out of date and call the same faulty book good.
+        # Sphinx reports a page's warnings only while it reads the page: with its trees kept, a second run would find
+        # nothing out of date and call the same faulty book good.
         shutil.rmtree(target / ".doctrees", ignore_errors=True)
         print("The book has faults, listed above; it will be read again in full next time.", file=sys.stderr)
         return 1

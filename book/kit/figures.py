@@ -1,7 +1,7 @@
 """Plotly figures for a book that is read with no network, in two themes, with or without eyesight.
 
-`show` writes the figure as compact JSON beside its words and its numbers; book/_static/figures.js draws it with the one copy of
-plotly.js that the build places in the book, and draws it again when the reader changes the theme.
+`show` writes the figure as compact JSON beside its words and its numbers. book/_static/figures.js draws it with the one
+copy of plotly.js that the build places in the book, and colors it anew when the reader changes the theme.
 """
 
 import json
@@ -84,7 +84,7 @@ def figure_html(
     document = json.dumps(_document(fig), separators=(",", ":")).replace("<", "\\u003c")
     if len(document) > LARGEST_BYTES:
         raise ValueError(
-            f"the figure {alt!r} takes {len(document):,} bytes, the limit is {LARGEST_BYTES:,}: plot fewer points, or round them"
+            f"the figure {alt!r} takes {len(document):,} bytes, the limit is {LARGEST_BYTES:,}: plot fewer points"
         )
     height = int(fig.layout.height or HEIGHT_PIXELS)
     frame = data_frame(fig) if data is None else data

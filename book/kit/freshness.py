@@ -21,7 +21,14 @@ EXECUTED = (
     "requirements.lock",
 )
 # what else a page is made of, its own text aside (Sphinx tracks that)
-RENDERED = ("book/_ext/**/*.py", "book/_static/**/*", "_config.yml", "_toc.yml", "book/references.bib")
+RENDERED = (
+    "book/_ext/**/*.py",
+    "book/_static/**/*",
+    "book/_templates/**/*",
+    "_config.yml",
+    "_toc.yml",
+    "book/references.bib",
+)
 KEY_LENGTH = 16
 
 

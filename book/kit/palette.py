@@ -1,7 +1,7 @@
 """The book's colors: one colorblind-safe set, each at least 3:1 against both the light page and the dark one.
 
-The hues follow Okabe and Ito's set (jfly.uni-koeln.de/color), with the light ones darkened until they pass on white; the
-contrast is checked in tests/book/test_palette.py. Color never carries meaning alone: `DASHES` and `SYMBOLS` go with it.
+The hues follow Okabe and Ito's set (jfly.uni-koeln.de/color), with the light ones darkened until they pass on white;
+tests/book/test_palette.py checks the contrast. Color never carries meaning alone: `DASHES` and `SYMBOLS` go with it.
 """
 
 BLUE = "#1F78B4"

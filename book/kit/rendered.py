@@ -14,7 +14,7 @@ def pages(html: Path) -> list[Path]:
 
 
 def traceback_findings(html: Path) -> list[str]:
-    """One line for each traceback that a page shows without its cell having announced it by the tag raises-exception."""
+    """One line for each traceback on a page, unless its cell announced it by the tag raises-exception."""
     findings = []
     for page in pages(html):
         text = page.read_text(encoding="utf-8")
