@@ -8,13 +8,6 @@ from typing import Any
 import myst_nb
 
 
-class _Words(str):
-    """A string that shows itself without quotation marks, which is how prose wants it."""
-
-    def __repr__(self) -> str:
-        return str(self)
-
-
 def glue(key: str, value: Any, fmt: str = "{:,.0f}") -> None:
     """Register `value`, formatted, under `key` for {glue:text}`key`; the cell shows nothing.
 
@@ -39,4 +32,6 @@ def glue(key: str, value: Any, fmt: str = "{:,.0f}") -> None:
             text = fmt.format(value)
         except (ValueError, TypeError, IndexError, KeyError) as error:
             raise ValueError(f"glue {key!r}: the pattern {fmt!r} does not fit {value!r} ({error})") from error
-    myst_nb.glue(key, _Words(text), display=False)
+    # A plain str, whose repr has quotation marks: MyST-NB reads the repr as a Python literal, so that a bare 112,117 would
+    # come out as the tuple (112, 117), and a bare 0.30 as 0.3.
+    myst_nb.glue(key, text, display=False)
