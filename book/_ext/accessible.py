@@ -1,7 +1,7 @@
 """Mends what the stack writes against the rules of accessible HTML; each step below names one fault.
 
-Found by axe-core on this book's pages (tests/book/test_accessibility.py). A step takes a page's body and returns it mended;
-a page without the fault comes back as it is.
+Found by axe-core on this book's pages (tests/book/test_accessibility.py). A step takes a page's body and returns it
+mended; a page without the fault comes back as it is.
 """
 
 import re

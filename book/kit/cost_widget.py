@@ -21,7 +21,8 @@ MODELS = (
 )  # fmt: skip
 INSTANCES = (
     "p3dn.24xlarge", "p4d.24xlarge", "p4de.24xlarge", "p5.48xlarge", "p5e.48xlarge", "p5en.48xlarge",
-    "p6-b200.48xlarge", "trn1.32xlarge", "trn1n.32xlarge", "trn2.48xlarge", "trn3-gen2-ultraserver", "g6.48xlarge", "g6e.48xlarge",
+    "p6-b200.48xlarge", "trn1.32xlarge", "trn1n.32xlarge", "trn2.48xlarge", "trn3-gen2-ultraserver",
+    "g6.48xlarge", "g6e.48xlarge",
 )  # fmt: skip
 TOKENS = (1e9, 1e10, 1e11, 3e11, 1e12, 2e12, 15e12)
 COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
@@ -110,8 +111,8 @@ def _explorer(models: tuple[str, ...], instances: tuple[str, ...], mfu: float, f
             ("Memory on each chip", "memory"),
         ),
         note=f"Assumes {mfu:.0%} of the chips' dense 16-bit peak, 6 FLOPs per active parameter and token, perfect "
-        "scaling, no failures and no waiting for capacity. Memory: states divided by ZeRO stage 3, activations recomputed, one sequence of "
-        f"{SEQUENCE_LENGTH:,} tokens on each chip. A price is what its source said on its date.",
+        "scaling, no failures and no waiting for capacity. Memory: states divided by ZeRO stage 3, activations recomputed, "
+        f"one sequence of {SEQUENCE_LENGTH:,} tokens on each chip. A price is what its source said on its date.",
     )
 
 

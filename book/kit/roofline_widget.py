@@ -1,6 +1,7 @@
 """The roofline explorer: one operation of a model under the roof of a chip, moved by the reader.
 
-Rates, intensities and the roof's corners come from `course_lib.arithmetic`; this module turns them into words and places.
+Rates, intensities and the roof's corners come from `course_lib.arithmetic`; this module turns them into words and
+places.
 """
 
 from functools import cache
@@ -28,11 +29,12 @@ OPERATIONS = (
     ("training", "all", "training step, whole model"),
 )
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+OFF_THE_PLANE = "-20"
 NO_RATE = "no dense rate is published for it"
 
 # the drawing: a plane of 1 to 100,000 FLOP per byte by 0.1 to 10,000 TFLOP/s
 WIDTH, HEIGHT = 420.0, 300.0
-LEFT, RIGHT, TOP, BOTTOM = 52.0, 408.0, 12.0, 256.0
+LEFT, RIGHT, TOP, BOTTOM = 52.0, 396.0, 12.0, 256.0
 INTENSITIES = (0.1, 1e5)
 RATES = (1e10, 1e16)
 
@@ -85,6 +87,10 @@ def _explorer(model: str, sequence_length: int) -> Explorer:
             return "so there is no roof to stand under"
         return "limited by memory bandwidth" if found.bound == "memory" else "limited by the arithmetic units"
 
+    def height(chip: str, dtype: str, number: int, batch: int) -> str:
+        found = point(chip, dtype, number, batch)
+        return OFF_THE_PLANE if found is None else f"{_y(found.attainable_flops_per_s):.1f}"
+
     everything = ("chip", "dtype", "operation", "batch")
     work = ("operation", "batch", "dtype")
     return Explorer(
@@ -106,9 +112,7 @@ def _explorer(model: str, sequence_length: int) -> Explorer:
             Slot("ridge", ("chip", "dtype"), _ridge),
             Slot("roof", ("chip", "dtype"), _roof_path),
             Slot("x", work, lambda *a: f"{_x(operation(*a).intensity_flops_per_byte):.1f}"),
-            Slot(
-                "y", everything, lambda *a: "-20" if (p := point(*a)) is None else f"{_y(p.attainable_flops_per_s):.1f}"
-            ),
+            Slot("y", everything, height),
         ),
         answer="{chip}, {dtype}, {operation}, batch of {batch}: {rate}, {bound}.",
         rows=(
@@ -177,7 +181,8 @@ def _drawing() -> str:
         'aria-label="Roofline: attainable rate against intensity, both logarithmic; a dot marks the chosen operation" '
         'aria-describedby="roofline-explorer-answer">'
         + "".join(lines)
-        + f'<text x="{(LEFT + RIGHT) / 2:.0f}" y="{HEIGHT - 10:.0f}" text-anchor="middle">intensity (FLOP per byte)</text>'
+        + f'<text x="{(LEFT + RIGHT) / 2:.0f}" y="{HEIGHT - 10:.0f}" text-anchor="middle">'
+        "intensity (FLOP per byte)</text>"
         + f'<text transform="translate(12 {(TOP + BOTTOM) / 2:.0f}) rotate(-90)" text-anchor="middle">'
         "attainable (TFLOP/s)</text>"
         '<path class="roof" data-slots="d:roof" d="{roof}"/>'

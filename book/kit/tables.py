@@ -1,6 +1,7 @@
 """Tables that a screen reader can walk: caption, column and row headers, a scroll box that the keyboard reaches.
 
-Follows the W3C's table tutorial (w3.org/WAI/tutorials/tables): `scope` on every header cell, one caption, no empty headers.
+Follows the W3C's table tutorial (w3.org/WAI/tutorials/tables): `scope` on every header cell, one caption, no empty
+headers.
 """
 
 from collections.abc import Mapping
