@@ -32,6 +32,6 @@ def glue(key: str, value: Any, fmt: str = "{:,.0f}") -> None:
             text = fmt.format(value)
         except (ValueError, TypeError, IndexError, KeyError) as error:
             raise ValueError(f"glue {key!r}: the pattern {fmt!r} does not fit {value!r} ({error})") from error
-    # A plain str, whose repr has quotation marks: MyST-NB reads the repr as a Python literal, so that a bare 112,117 would
-    # come out as the tuple (112, 117), and a bare 0.30 as 0.3.
+    # A plain str, whose repr has quotation marks: MyST-NB reads the repr as a Python literal, so that a bare 112,117
+    # would come out as the tuple (112, 117), and a bare 0.30 as 0.3.
     myst_nb.glue(key, text, display=False)
