@@ -129,8 +129,8 @@ def _explorer() -> Explorer:
         rows=tuple((_title(name), columns[name]) for name in INSTANCES),
         note="Mixed precision with Adam (16 bytes of state per parameter), one sequence of at most "
         f"{SEQUENCE_LENGTH:,} tokens per chip, flash attention, no tensor or pipeline parallelism, "
-        f"{USABLE_FRACTION:.0%} of each chip's memory usable, at most {MOST_INSTANCES} instances. On-demand prices from "
-        "the catalog. Fitting says nothing about speed.",
+        f"{USABLE_FRACTION:.0%} of each chip's memory usable, at most {MOST_INSTANCES} instances. On-demand prices "
+        "from the catalog. Fitting says nothing about speed.",
     )
 
 
