@@ -5,6 +5,7 @@ just those pages, warnings shown but not fatal, in a folder of its own.
 """
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -69,9 +70,21 @@ def draft(names: list[str], root: Path = ROOT) -> int:
 
 
 def _jupyter_book(root: Path, arguments: list[str]) -> int:
+    environment = os.environ | {"IPYTHONDIR": str(_ipython_profile(root / "_build" / "ipython"))}
     # the package cannot be run with -m; calling its entry point keeps to this interpreter, whatever PATH says
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(root), *arguments]
-    return subprocess.run(command, check=False).returncode
+    return subprocess.run(command, check=False, env=environment).returncode
+
+
+def _ipython_profile(folder: Path) -> Path:
+    """A profile for the chapters' kernels: a reader's own start-up files must not change what a chapter prints.
+
+    It also keeps a kernel from warning about its unencrypted loopback sockets, which the build would take for a fault.
+    """
+    settings = folder / "profile_default" / "ipython_kernel_config.py"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.write_text('c.IPKernelApp.log_level = "ERROR"\nc.HistoryManager.enabled = False\n', encoding="utf-8")
+    return folder
 
 
 def main() -> int:

@@ -22,9 +22,7 @@ def glue(key: str, value: Any, fmt: str = "{:,.0f}") -> None:
     if not key.strip():
         raise ValueError(f"glue key {key!r} is empty: name the number, for instance 'llama3-8b-usd'")
     if value is None:
-        raise ValueError(
-            f"glue {key!r}: the value is None; say in prose that it is unknown, or glue a word such as 'unknown'"
-        )
+        raise ValueError(f"glue {key!r}: the value is None; say that it is unknown, or glue a word such as 'unknown'")
     if isinstance(value, str):
         text = value
     else:

@@ -122,8 +122,8 @@ def _explorer(model: str, sequence_length: int) -> Explorer:
             ("Peak rate, dense", "peak"),
             ("Memory bandwidth", "bandwidth"),
         ),
-        note=f"{title}, sequences of {sequence_length:,} tokens. A roof is a limit, not a forecast: it counts the least "
-        "traffic that the operation needs and no time for launching, waiting or communicating.",
+        note=f"{title}, sequences of {sequence_length:,} tokens. A roof is a limit, not a forecast: it counts the "
+        "least traffic that the operation needs and no time for launching, waiting or communicating.",
         drawing=_drawing(),
     )
 
