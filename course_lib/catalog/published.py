@@ -43,8 +43,8 @@ class PublishedPoint:
     formula: str | None = None
 
     def agrees(self, value: float) -> bool:
-        """Whether a computed value lies within the tolerance of the published one."""
-        return abs(value - self.value) <= self.tolerance * abs(self.value)
+        """Whether a computed value lies within the tolerance of the published one, float rounding aside."""
+        return abs(value - self.value) <= (self.tolerance + 1e-9) * abs(self.value)
 
 
 def check_published(path: Path | str = FILE) -> Loaded[PublishedPoint]:

@@ -100,7 +100,9 @@ def _dangling(file: str, where: str, row: object, references: References) -> Ite
 
 def _explain(file: str, where: str, failure: ValidationError) -> Iterator[CatalogError]:
     for problem in failure.errors(include_url=False):
-        kind, field = problem["type"], ".".join(str(part) for part in problem["loc"]) or "(row)"
+        kind = problem["type"]
+        # pydantic appends "[key]" where a mapping's key is wrong, which says nothing to whoever edits the file
+        field = ".".join(str(part) for part in problem["loc"] if part != "[key]") or "(row)"
         value = "" if kind == "missing" else problem["input"]
         limit = {
             "missing": "is not allowed: the field is required",
