@@ -15,7 +15,7 @@ from IPython.display import HTML
 
 COLUMN_PX, ROW_PX = 190, 104  # distance between box centers
 BOX_W, BOX_H = 150, 66
-CHARACTERS_PER_LINE = 21
+CHARACTERS_PER_LINE = 20
 STYLES = {"plain": "", "strong": " strong", "danger": " danger", "quiet": " quiet"}
 
 
