@@ -6,6 +6,7 @@ its parent does: it serves until its standard input closes. Start it with `local
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -48,7 +49,8 @@ def main() -> None:
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(server.server_port, flush=True)
-    sys.stdin.buffer.read()  # returns when the parent closes the pipe, or dies; the serving thread ends with us
+    sys.stdin.buffer.read()  # returns when the parent closes the pipe, or dies
+    os._exit(0)  # nothing is worth saving, and taking moto's tables apart takes seconds
 
 
 if __name__ == "__main__":

@@ -47,6 +47,14 @@ def test_two_endpoints_share_nothing_and_a_new_one_is_empty(aws: LocalAws) -> No
         assert other.url != aws.url
 
 
+def test_a_new_account_owns_nothing() -> None:
+    """Oracle: a new AWS account. (moto by itself would call the snapshots of its sample images ours.)"""
+    with local_aws("eu-west-1") as fresh:
+        ec2 = fresh.client("ec2")
+        assert ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"] == []
+        assert ec2.describe_instances()["Reservations"] == ec2.describe_volumes()["Volumes"] == []
+
+
 def test_every_request_goes_to_loopback_and_is_recorded(aws: LocalAws) -> None:
     """Oracle: the API's own name of the operation that was called."""
     before = len(aws.calls)
