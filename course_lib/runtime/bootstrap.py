@@ -88,6 +88,9 @@ def install_packages(python: Path) -> None:
     say("installing the packages of requirements.lock")
     run(*pip, "--no-deps", "--requirement", LOCK)
     run(*pip, "--no-deps", "--no-build-isolation", "--editable", ".")
+    # JupyterLab otherwise greets each new learner with a question about its makers' news.
+    news = "@jupyterlab/apputils-extension:announcements"
+    run(python.with_name("jupyter"), "labextension", "disable", "--level=sys_prefix", news)
 
 
 def main(arguments: list[str] | None = None) -> int:
