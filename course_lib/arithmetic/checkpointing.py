@@ -33,7 +33,7 @@ class CheckpointInterval:
 
     def __float__(self) -> float:
         """The interval in seconds."""
-        return self.interval_seconds
+        return float(self.interval_seconds)
 
 
 def checkpoint_interval(

@@ -98,7 +98,7 @@ def run_cost(
     check_positive("tokens", tokens, "give the tokens to train on, e.g. 15e12")
     check_count("instances", instances)
     check_fraction("mfu", mfu)
-    spec = find_instance(instance) if isinstance(instance, str) else instance
+    spec = _as_instance(instance)
     price = _price(spec, purchase, region) if usd_per_hour is None else usd_per_hour
     check_positive("usd_per_hour", price, "give the price of one instance for one hour")
     flops = training_flops(c, tokens, sequence_length=sequence_length, method=method).model_flops
@@ -125,6 +125,16 @@ def run_cost(
         instances=instances,
         accelerators=accelerators,
         mfu=mfu,
+    )
+
+
+def _as_instance(instance: Instance | str) -> Instance:
+    if isinstance(instance, Instance):
+        return instance
+    if isinstance(instance, str):
+        return find_instance(instance)
+    raise ArithmeticInputError.of(
+        "instance", instance, "is neither an Instance nor a name", "pass instance('p5.48xlarge') or 'p5.48xlarge'"
     )
 
 
