@@ -112,7 +112,8 @@ def _explorer(models: tuple[str, ...], instances: tuple[str, ...], mfu: float, f
         ),
         note=f"Assumes {mfu:.0%} of the chips' dense 16-bit peak, 6 FLOPs per active parameter and token, perfect "
         "scaling, no failures and no waiting for capacity. Memory: states divided by ZeRO stage 3, "
-        f"activations recomputed, one sequence of {SEQUENCE_LENGTH:,} tokens on each chip. A price is what its source said on its date.",
+        f"activations recomputed, one sequence of {SEQUENCE_LENGTH:,} tokens on each chip. A price is what its source "
+        "said on its date.",
     )
 
 
