@@ -119,13 +119,19 @@ def doctor(deep: bool, summary: bool, as_json: bool) -> None:
 
 def _check_sandbox() -> Finding:
     """Whether learners' code can be run in the grading sandbox on this machine."""
-    from course_lib.runtime import Finding
-    from grading.sandbox import probe
+    import shutil
 
-    reason = probe()
-    if reason is None:
-        return Finding("sandbox", "OK", "bubblewrap starts an isolated process", required=True)
-    return Finding("sandbox", "missing", reason, "sudo apt-get install bubblewrap", required=True)
+    from course_lib.runtime import Finding
+    from grading.sandbox import SandboxUnavailableError, working_sandbox
+
+    try:
+        working_sandbox()
+    except SandboxUnavailableError as error:
+        what, _, remedy = str(error).partition(". ")
+        if shutil.which("bwrap") is None:
+            remedy = "sudo apt-get install bubblewrap"
+        return Finding("sandbox", "missing", what, remedy, required=True)
+    return Finding("sandbox", "OK", "bubblewrap starts an isolated process", required=True)
 
 
 @main.command()
