@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from course_lib.arithmetic import (
     checkpoint_interval,
+    failure_share,
     mean_seconds_between_failures,
     observed_seconds_between_failures,
     spot_break_even,
@@ -98,3 +99,14 @@ def test_rsc1s_rate_gives_the_projected_mean_time_to_failure(gpus, hours):
     """Oracle: Kokolis et al. 2024: 1.8 h at 16,384 and 0.23 h at 131,072 GPUs."""
     ours = mean_seconds_between_failures(gpus, failures_per_1000_node_days=6.5) / HOUR
     assert ours == pytest.approx(hours, rel=0.025)
+
+
+def test_a_node_that_fails_once_a_day_takes_its_job_down_once_a_day():
+    """Oracle: 1000 failures per 1000 node-days, one node, then two."""
+    assert mean_seconds_between_failures(8, failures_per_1000_node_days=1000) == 24 * HOUR
+    assert mean_seconds_between_failures(8, failures_per_1000_node_days=1000, accelerators_per_node=4) == 12 * HOUR
+
+
+def test_shares_reach_from_none_to_all():
+    """Oracle: no failure of four, and four of four."""
+    assert (failure_share(0, 4), failure_share(4, 4)) == (0, 1)

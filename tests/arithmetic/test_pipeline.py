@@ -96,3 +96,10 @@ def test_dualpipe_waits_as_its_readme_says():
     assert ours.bubble_seconds == 7 * (3 + 2 - 3)
     assert ours.parameter_copies == 2
     assert ours.activations_in_flight == 17
+
+
+def test_zero_bubble_pays_with_activations():
+    """Oracle: Qi et al. 2024: ZB-H2 keeps 2p - 1 microbatches, ZB-H1 and ZB-V keep 1F1B's p; never more than exist."""
+    kept = {s: pipeline_bubble(8, 64, s).activations_in_flight for s in ("1f1b", "zb1p", "zbv", "zb2p")}
+    assert kept == {"1f1b": 8, "zb1p": 8, "zbv": 8, "zb2p": 15}
+    assert pipeline_bubble(8, 10, "zb2p").activations_in_flight == 10

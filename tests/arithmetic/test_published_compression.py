@@ -50,3 +50,9 @@ def test_vectors_keep_a_doubled_rank_from_halving_the_ratio(rank, vectors):
     low, high = (a.model_compression(matrices, vectors, r) for r in (rank, 2 * rank))
     assert 1 <= high <= low <= 2 * high * (1 + 1e-12)
     assert low <= max(a.low_rank_compression(*m, rank) for m in matrices) or low == 1
+
+
+def test_a_matrix_smaller_than_its_factors_is_sent_whole():
+    """Oracle: 2 x 2 has 4 elements, its factors of rank 5 have 20."""
+    assert a.low_rank_compression(2, 2, 5) == 0.2
+    assert a.model_compression([(2, 2)], 0, 5) == 1
