@@ -70,9 +70,9 @@ def as_myst(nodes: Mapping[str, Node]) -> str:
 
 def _dropdown(nodes: Mapping[str, Node], name: str, depth: int) -> str:
     node = nodes[name]
-    fence = "`" * (9 - depth)  # an outer fence must be longer than those inside it
+    fence = ":" * (9 - depth)  # an outer fence is longer than those inside it; colons, since titles hold backticks
     if node.ends:
         body = f"**Cause.** {node.cause}\n\n**Remedy.** {node.remedy}"
     else:
         body = "\n".join(_dropdown(nodes, child, depth + 1) for child in node.next)
-    return f"{fence}{{dropdown}} {node.choose}\n:name: trouble-{node.id}\n{body}\n{fence}\n"
+    return f"{fence}{{dropdown}} {node.choose}\n:name: trouble-{node.id}\n\n{body}\n{fence}\n"

@@ -36,14 +36,14 @@ def test_fences_nest() -> None:
     """Oracle: a stack of fences; each closes the one opened last, and an inner one is shorter."""
     stack: list[int] = []
     for line in as_myst(load_tree()).splitlines():
-        ticks = len(line) - len(line.lstrip("`"))
-        if ticks < 3:
+        colons = len(line) - len(line.lstrip(":"))
+        if colons < 3:
             continue
-        if line.strip("`"):
-            assert not stack or ticks < stack[-1]
-            stack.append(ticks)
+        if line.strip(":"):
+            assert not stack or colons < stack[-1]
+            stack.append(colons)
         else:
-            assert stack.pop() == ticks
+            assert stack.pop() == colons
     assert stack == []
 
 
