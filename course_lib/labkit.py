@@ -17,16 +17,14 @@ from typing import Any, NoReturn
 
 __all__ = ["Check", "LabFailure", "Tampered"]
 
-# Taken from literals, so that a notebook that rebinds `type` or `float` does not reach them.
+Call = Callable[[], Any]
+
+# Taken from literals: a notebook that rebinds `type` or `float` does not reach them.
 _type = ().__class__.__class__
 _NUMBERS = ((0).__class__, (0.0).__class__)
 _EXACT = (*_NUMBERS, True.__class__, "".__class__, None.__class__)
 _BUILTIN_FUNCTION: Any = [].append.__class__
-# fmt: off
-_TRUSTED_FUNCTIONS = (
-    "abs", "all", "any", "getattr", "hasattr", "isinstance", "issubclass", "len", "max", "min", "print", "repr", "sum",
-)
-# fmt: on
+_TRUSTED_FUNCTIONS = ("abs", "any", "getattr", "hasattr", "isinstance", "issubclass", "len", "print", "repr", "sum")
 _TRUSTED_CLASSES = {"type": _type, "int": _EXACT[0], "float": _EXACT[1], "bool": _EXACT[2], "str": _EXACT[3]}
 
 
@@ -64,7 +62,7 @@ class Check:
     def number(
         self,
         claim: str,
-        call: Callable[[], Any],
+        call: Call,
         expected: float,
         *,
         rel: float = 1e-9,
@@ -83,18 +81,14 @@ class Check:
                     trouble += f" (yours is {got / expected:.4g} times that)"
         self._record(claim, trouble, hint, weight)
 
-    def equal(self, claim: str, call: Callable[[], Any], expected: Any, *, hint: str = "", weight: float = 1.0) -> None:
-        """Require exactly this text, truth value, whole number or None: same type, same value."""
+    def equal(self, claim: str, call: Call, expected: Any, *, hint: str = "", weight: float = 1.0) -> None:
+        """Require exactly this text, truth value, number or None, or a tuple of them: same types, same values."""
         got, trouble = self._run(call)
-        if not trouble:
-            got = _plain(got)
-            if _type(got) not in _EXACT or _type(got) is not _type(expected) or got != expected:
-                trouble = f"returned {_show(got)}, expected {expected!r}"
+        if not trouble and not _same(_plain(got), expected):
+            trouble = f"returned {_show(got)}, expected {expected!r}"
         self._record(claim, trouble, hint, weight)
 
-    def refuses(
-        self, claim: str, call: Callable[[], Any], *, naming: str = "", hint: str = "", weight: float = 1.0
-    ) -> None:
+    def refuses(self, claim: str, call: Call, *, naming: str = "", hint: str = "", weight: float = 1.0) -> None:
         """Require a ValueError whose message contains `naming` (the offending value, say)."""
         try:
             got, trouble = self._run(call, propagate=ValueError)
@@ -118,20 +112,15 @@ class Check:
             _raise(LabFailure(f"{self._subject}: this test cell holds no check; restore it from the released lab."))
         report = "\n".join(self._report)
         if not self._earned and self._unwritten:
-            _raise(
-                NotImplementedError(
-                    f"{self._subject} is not written yet: replace `raise NotImplementedError()` in the cell above "
-                    "with your code, run that cell, then run this one again."
-                )
-            )
+            _raise(NotImplementedError(f"{self._subject} is not written yet: {_WRITE_IT}"))
         complete = self._earned >= self._weight
-        earned = self._points * 1.0 if complete else self._points * self._earned / self._weight
+        earned = float(self._points) if complete else self._points * self._earned / self._weight
         if not self._earned or (not complete and os.environ.get("NBGRADER_EXECUTION") == "validate"):
             _raise(LabFailure(f"{self._subject}: {earned:g} of {self._points:g} points so far\n{report}"))
         print(f"{self._subject}: {earned:g} of {self._points:g} points\n{report}")
         return earned
 
-    def _run(self, call: Callable[[], Any], propagate: type[Exception] | None = None) -> tuple[Any, str]:
+    def _run(self, call: Call, propagate: type[Exception] | None = None) -> tuple[Any, str]:
         """The call's value and "", or None and what went wrong in words."""
         self._borrowed = ""
         try:
@@ -153,18 +142,18 @@ class Check:
 
         def watch(frame: FrameType, event: str, _arg: Any) -> None:
             module = str(frame.f_globals.get("__name__", ""))
-            if event == "call" and any(module == name or module.startswith(f"{name}.") for name in self._off_limits):
-                self._borrowed = (
-                    f"called {module}.{frame.f_code.co_name}; this lab asks for your own formula, "
-                    "so write it in the cell above"
-                )
+            if event == "call" and not self._borrowed and f"{module}.".startswith(prefixes):
+                what = f"{module}.{frame.f_code.co_name}"
+                self._borrowed = f"called {what}; this lab asks for your own formula, so write it in the cell above"
 
+        prefixes = tuple([f"{name}." for name in self._off_limits])
         before = sys.getprofile()
-        sys.setprofile(watch)
+        if prefixes:
+            sys.setprofile(watch)
         try:
             yield
         finally:
-            if sys.getprofile() is not watch:
+            if prefixes and sys.getprofile() is not watch:
                 self._borrowed = "switched off the watch on calls, so this check does not count"
             sys.setprofile(before)
 
@@ -184,6 +173,16 @@ def _plain(value: Any) -> Any:
     if numpy is not None and _type(value) in (numpy.float64, numpy.float32, numpy.int64, numpy.int32, numpy.bool_):
         return value.item()
     return value
+
+
+def _same(got: Any, expected: Any) -> bool:
+    """Equality of plain values and tuples of them: no object of the learner's answers for itself."""
+    if _type(got) is not _type(expected):
+        return False
+    if _type(got) is not ().__class__:
+        return _type(got) in _EXACT and got == expected
+    heads_agree = len(got) == len(expected) and (not got or _same(_plain(got[0]), expected[0]))
+    return heads_agree and (not got or _same(got[1:], expected[1:]))
 
 
 def _show(value: Any) -> str:
@@ -233,10 +232,9 @@ def _refuse_tampering() -> None:
         return
     if shell.ast_transformers:
         _raise(Tampered(f"This notebook rewrites its cells before they run (shell.ast_transformers). {_REMEDY}"))
-    hooks = [f for functions in shell.events.callbacks.values() for f in functions]
-    own = [f for f in hooks if getattr(f, "__module__", None) == "__main__"]
-    patched = [name for name in ("showtraceback", "run_cell", "displayhook_class") if name in shell.__dict__]
-    if own or "showtraceback" in patched or "run_cell" in patched:
+    hooks = [hook for registered in shell.events.callbacks.values() for hook in registered]
+    own = [hook for hook in hooks if getattr(hook, "__module__", None) == "__main__"]
+    if own or "showtraceback" in shell.__dict__ or "run_cell" in shell.__dict__:
         _raise(Tampered(f"This notebook replaces parts of the notebook shell. {_REMEDY}"))
 
 
@@ -245,4 +243,7 @@ def _is_original(name: str) -> bool:
     return _type(function) is _BUILTIN_FUNCTION and function.__name__ == name and function.__self__ is builtins
 
 
+_WRITE_IT = (
+    "replace `raise NotImplementedError()` in the cell above with your code, run that cell, then run this one again."
+)
 _REMEDY = "Its tests cannot be trusted: remove that code, restart the kernel and run all cells."

@@ -141,6 +141,7 @@ check.number(
 )
 # By hand: 3 tokens of 12 * 5 * 7 * 11 operations above 3 * 6 * 13.
 check.number("attention alone", lambda: training_flops(13, 3, 5, 7, 11) - training_flops(13, 3), 13860)
+check.number("one parameter, one token", lambda: training_flops(1, 1), 6, hint="only zero and less are refused")
 for parameters, tokens in ((0, 5), (-2, 5), (5, 0), (5, -3)):
     check.refuses(
         "values of zero or less are refused, by name",
@@ -273,12 +274,19 @@ STATE = {0: 120e9, 1: 52.5e9, 2: 41.25e9, 3: 30e9}
 check.equal("80 GB, no activations: stage 1", lambda: first_stage_that_fits(STATE, 80e9), 1)
 check.equal("30 GB of activations push it to stage 2", lambda: first_stage_that_fits(STATE, 80e9, 30e9), 2)
 check.equal(
-    "16 GB are too few: None", lambda: first_stage_that_fits(STATE, 16e9), None, hint="return None, not 0 or False"
+    "16 GB are too few: None, while 60 GB are enough: 1",
+    lambda: (first_stage_that_fits(STATE, 16e9), first_stage_that_fits(STATE, 60e9)),
+    (None, 1),
+    hint="return None, not 0 or False",
 )
 ### BEGIN HIDDEN TESTS
 check.hide()
-check.equal("filled to the last byte", lambda: first_stage_that_fits(STATE, 60e9, 30e9), 3, hint="at most means <=")
-check.equal("one byte too much", lambda: first_stage_that_fits(STATE, 60e9, 30e9 + 1), None)
+check.equal(
+    "filled to the last byte, and one byte too much",
+    lambda: (first_stage_that_fits(STATE, 60e9, 30e9), first_stage_that_fits(STATE, 60e9, 30e9 + 1)),
+    (3, None),
+    hint="at most means <=",
+)
 check.equal("stage 0 fits", lambda: first_stage_that_fits(STATE, 141e9, 20e9), 0)
 check.equal(
     "the dictionary's order does not matter",
@@ -529,7 +537,7 @@ import importlib
 from course_lib import labkit
 
 check = importlib.reload(labkit).Check("saving", points=6, off_limits=("course_lib.arithmetic",))
-check.number("half the price, half the speed: nothing", lambda: saving(10.0, 4e15, 5.0, 2e15), 0.0)
+check.number("half the price, three quarters of the speed: a third", lambda: saving(10.0, 4e15, 5.0, 3e15), 1 / 3)
 check.number("half the price, same speed: half", lambda: saving(10.0, 4e15, 5.0, 4e15), 0.5)
 # The slide: 40 against 98.32 USD per hour, speeds taken as equal.
 check.number("the slide's 59 %", lambda: saving(98.32, 1.0, 40.0, 1.0), 0.593, rel=0.002, hint="1 - 40 / 98.32")
@@ -595,6 +603,7 @@ check.number(
 )
 # By hand: 12e12 / (6 * 2e9) = 1000 tokens per second, 3.6e6 per hour, for 9 USD.
 check.number("by hand", lambda: tokens_per_usd(2e9, 12e12, 9.0), 400_000)
+check.number("a price below 1 USD", lambda: tokens_per_usd(1e9, 6e12, 0.36), 1e7, hint="only zero and less are refused")
 check.refuses("a negative price is refused", lambda: tokens_per_usd(1e9, 6e12, -1.5), naming="-1.5")
 ### END HIDDEN TESTS
 check.score()

@@ -5,9 +5,11 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import nbformat
+from nbgrader.api import Gradebook
 from nbgrader.apps import NbGraderAPI
 from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config, PyFileConfigLoader
@@ -54,17 +56,27 @@ def generate(lab: Lab, work: Path, course: Course = COURSE) -> Path:
     config = _shaping_config(course)
     config.CourseDirectory.root = str(work)
     config.CourseDirectory.course_id = "release"
+    (work / "throwaway.db").write_bytes(_empty_gradebook())
     config.CourseDirectory.db_url = f"sqlite:///{work / 'throwaway.db'}"
     config.CourseDirectory.assignment_id = lab.id
-    with tools_on_path():
-        api = NbGraderAPI(CourseDirectory(config=config), config=config)
-        outcome = api.generate_assignment(lab.id, force=True, create=True)
+    config.Exchange.root = str(work)  # nothing is exchanged; nbgrader only wants to see a folder
+    api = NbGraderAPI(CourseDirectory(config=config), config=config)
+    outcome = api.generate_assignment(lab.id, force=True, create=True)
     made = work / "release" / lab.id
     if not outcome["success"] or not (made / f"{lab.id}.ipynb").is_file():
         told = outcome.get("error") or outcome.get("log") or "nothing was written"
         raise ReleaseError(f"{lab.id}: nbgrader refused the source: {told.strip().splitlines()[-1]}")
     _tidy(made / f"{lab.id}.ipynb")
     return made
+
+
+@cache
+def _empty_gradebook() -> bytes:
+    """A gradebook with nbgrader's tables and nothing in them; making one takes seconds, so it is made once."""
+    with tempfile.TemporaryDirectory() as folder, tools_on_path():
+        path = Path(folder) / "empty.db"
+        Gradebook(f"sqlite:///{path}").close()
+        return path.read_bytes()
 
 
 @contextmanager

@@ -1,0 +1,54 @@
+"""Every lab of the course, at every gate and through papermill. Oracle: nbgrader's rule, the stub's error."""
+
+import shutil
+
+import papermill
+import pytest
+
+from grading.release import COURSE, build_source, check
+from grading.release.bench import Bench
+from grading.release.gates import GATES
+from grading.release.main import passed
+
+LABS = COURSE.lab_ids()
+SLOW = {"mutants-are-caught", "partial-credit", "cells-fail-alone"}
+
+
+@pytest.fixture(scope="module")
+def bench(request):
+    with Bench(request.param, COURSE) as bench:
+        yield bench
+
+
+@pytest.mark.parametrize("bench", LABS, indirect=True)
+@pytest.mark.parametrize(
+    "gate", [pytest.param(g, marks=pytest.mark.slow if g.name in SLOW else (), id=g.name) for g in GATES]
+)
+def test_lab_passes(bench, gate):
+    result = passed(bench, gate)
+    assert result.problems == ()
+
+
+def test_every_folder_in_labs_comes_from_a_source():
+    assert {p.name for p in COURSE.labs.iterdir() if p.is_dir()} == set(LABS)
+    assert [r for r in check(None, COURSE, only=["grade-ids"]) if not r.passed] == []
+
+
+@pytest.mark.parametrize("lab", LABS)
+def test_papermill_runs_the_solution_notebook_to_its_end(lab, tmp_path):
+    folder = shutil.copytree(build_source(lab), tmp_path / lab)
+    papermill.execute_notebook(folder / f"{lab}.ipynb", None, cwd=folder, progress_bar=False, log_output=False)
+
+
+@pytest.mark.parametrize("lab", LABS)
+def test_papermill_stops_the_released_notebook_at_its_first_test_because_nothing_is_written_yet(lab, tmp_path):
+    folder = shutil.copytree(COURSE.labs / lab, tmp_path / lab)
+    output = tmp_path / "out.ipynb"
+    with pytest.raises(papermill.PapermillExecutionError) as caught:
+        papermill.execute_notebook(folder / f"{lab}.ipynb", output, cwd=folder, progress_bar=False, log_output=False)
+    assert caught.value.ename == "NotImplementedError"
+    assert "not written yet" in caught.value.evalue
+    cells = papermill.iorw.load_notebook_node(str(output)).cells
+    failed = next(c for c in cells if any(o.output_type == "error" for o in c.get("outputs", [])))
+    first = next(c for c in cells if c.metadata.get("nbgrader", {}).get("grade") and c.cell_type == "code")
+    assert failed.id == first.id
