@@ -23,6 +23,8 @@ from grading.kernels import GradingKernelManager
 from grading.limits import MIB, Limits
 from grading.outputs import error_output, size_of
 
+ENDED = "the code ended the Python process"
+SETTLE_SECONDS = 0.3  # IPython's exit() lets the kernel live on for a tenth of a second
 OUTPUT_MESSAGES = {"stream", "display_data", "execute_result", "error", "update_display_data"}
 
 
@@ -95,6 +97,7 @@ class GradedExecute(Execute):
 
     def _run(self, cell: NotebookNode, index: int) -> None:
         """Runs one cell; whatever happens, it ends with outputs that say what happened."""
+        reason = ""
         for _ in range(2):
             if time.monotonic() > self._deadline:
                 reason = f"the submission ran for more than {self._limits.wall_seconds} s; this cell was not run"
@@ -103,22 +106,19 @@ class GradedExecute(Execute):
             if self.kc is None:
                 _fail(cell, "KernelDied", f"not run: {self._restarts} kernels of this submission died before")
                 return
-            reason = self._attempt(cell, index)
-            if reason is None:
+            reason = self._attempt(cell, index) or ""
+            if not reason:
                 self._check_probe(cell)
                 return
-            begun = self._begun
-            if begun:
+            if self._begun:
                 _fail(cell, "KernelDied", reason)
-            self._recover()
-            if begun:
-                return
-            # The kernel was gone before this cell began: the cell before it ended the process on its way out.
-            if self._replay:
-                culprit = self._replay.pop()
-                _fail(self.nb.cells[culprit], "KernelDied", "the code ended the Python process")
                 self._recover()
-        _fail(cell, "KernelDied", "the kernel could not be kept alive for this cell")
+                return
+            # No word came that this cell had begun: the one before may have ended the process on its way out. A
+            # careful replay finds out; if this cell's second try ends the same way, it is this one.
+            self._recover(careful=True)
+        _fail(cell, "KernelDied", reason)
+        self._recover()
 
     def _attempt(self, cell: NotebookNode, index: int) -> str | None:
         """Executes one cell; returns None when the kernel lives, else what became of it."""
@@ -126,7 +126,7 @@ class GradedExecute(Execute):
         try:
             self.execute_cell(cell, index, store_history=True)
         except DeadKernelError:
-            return self._reason() or "the code ended the Python process"
+            return self._reason() or ENDED
         except CellTimeoutError:
             return self._reason() or f"ran longer than {self.timeout} s and did not stop when asked to"
         if any(output.get("ename") == "MemoryError" for output in cell.outputs):
@@ -191,27 +191,37 @@ class GradedExecute(Execute):
             manager.close_client()
         self.km = self.kc = None
 
-    def _recover(self) -> None:
-        """Takes a fresh kernel and brings it to where the old one was, dropping cells that kill it again."""
+    def _recover(self, careful: bool = False) -> None:
+        """Takes a fresh kernel and brings it to where the old one was, without the cells that kill it again.
+
+        Args:
+            careful: look after each replayed cell whether the kernel stays alive, to find the one that ends it.
+        """
         self._stop()
         replay, self._replay = self._replay, []
         while self._restarts < self.max_restarts and time.monotonic() < self._deadline:
             self._restarts += 1
             self._start()
-            killer = self._replay_cells(replay)
+            killer = self._replay_cells(replay, careful)
             if killer is None:
                 self._replay = replay
                 return
-            replay = [index for index in replay if index != killer]
+            if careful:
+                replay = [index for index in replay if index != killer]
+                _fail(self.nb.cells[killer], "KernelDied", ENDED)
+            careful = True
             self._stop()
 
-    def _replay_cells(self, replay: list[int]) -> int | None:
+    def _replay_cells(self, replay: list[int], careful: bool) -> int | None:
         """Runs earlier cells again for their effects; returns the one that the kernel did not survive."""
         for index in replay:
             scratch = copy.deepcopy(self.nb.cells[index])
             self._begun, self._received, self._timed_out = False, 0, False
             try:
                 self._silently(scratch)
+                if careful:
+                    time.sleep(SETTLE_SECONDS)
+                    self.wait_for_reply(self.kc.kernel_info())
             except (DeadKernelError, CellTimeoutError):
                 return index
         return None

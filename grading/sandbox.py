@@ -172,7 +172,7 @@ def _system_mounts() -> list[str]:
     for path in outside:
         options += ["--ro-bind", str(path), str(path)]
     if any(REPOSITORY.is_relative_to(shown) for shown in [Path("/usr"), *outside]):
-        options += ["--tmpfs", str(REPOSITORY)]
+        options += ["--perms", "0755", "--size", "65536", "--tmpfs", str(REPOSITORY)]
     for path in [*inside, _course_lib()]:
         options += ["--ro-bind", str(path), str(path)]
     return options
