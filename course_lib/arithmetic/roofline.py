@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from course_lib.arithmetic.errors import ArithmeticInputError, check_count, check_positive
-from course_lib.catalog import Accelerator, accelerator
+from course_lib.catalog import Accelerator
+from course_lib.catalog import accelerator as find_accelerator
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,11 @@ class RooflinePoint:
         return flops / self.attainable_flops_per_s
 
 
-def roofline(chip: Accelerator | str, arithmetic_intensity: float, dtype: str = "bf16") -> RooflinePoint:
+def roofline(accelerator: Accelerator | str, arithmetic_intensity: float, dtype: str = "bf16") -> RooflinePoint:
     """Place an operation under a chip's roof: min(peak, intensity * bandwidth).
 
     Args:
-        chip: an accelerator, or the name of one in the catalog.
+        accelerator: a chip, or the name of one in the catalog.
         arithmetic_intensity: FLOPs per byte of device memory traffic.
         dtype: number format of the arithmetic.
 
@@ -56,7 +57,7 @@ def roofline(chip: Accelerator | str, arithmetic_intensity: float, dtype: str = 
     Source: Williams, Waterman & Patterson 2009, "Roofline: an insightful visual performance model", CACM 52(4).
     """
     check_positive("arithmetic_intensity", arithmetic_intensity, "give FLOPs per byte, e.g. matmul_intensity(m, n, k)")
-    spec = as_accelerator(chip)
+    spec = as_accelerator(accelerator)
     peak, bandwidth = spec.peak_flops(dtype), spec.memory_bandwidth_bytes_per_s
     ridge = peak / bandwidth
     attainable = min(peak, arithmetic_intensity * bandwidth)
@@ -104,7 +105,7 @@ def as_accelerator(chip: Accelerator | str) -> Accelerator:
     if isinstance(chip, Accelerator):
         return chip
     if isinstance(chip, str):
-        return accelerator(chip)
+        return find_accelerator(chip)
     raise ArithmeticInputError.of(
         "accelerator", chip, "is neither an Accelerator nor a name", "pass accelerator('h100') or 'h100'"
     )

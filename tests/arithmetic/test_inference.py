@@ -69,6 +69,7 @@ def test_parts_add_up_and_requests_do_not_interfere(prompt, generated, batch):
     assert inference_flops("llama3-8b", prompt, attention="causal").total_flops <= one.total_flops
 
 
-def test_an_encoder_keeps_no_cache():
-    """Oracle: BERT generates nothing."""
+def test_an_encoder_and_an_empty_decoder_keep_no_cache():
+    """Oracle: BERT generates nothing; a decoder that has read nothing has cached nothing."""
+    assert kv_cache_bytes("gpt2", 0) == 0
     assert kv_cache_bytes("bert-large", 512) == 0

@@ -105,6 +105,6 @@ def test_results_are_frozen():
 
 def test_a_chip_may_reach_its_peak_and_no_more():
     """Oracle: 989 TFLOP in one second on one H100 is a fraction of exactly 1."""
-    assert mfu(989e12, 1, accelerator="h100") == 1
+    assert mfu(989e12, 1, accelerator="h100") == hfu(989e12, 1, accelerator="h100") == 1
     with pytest.raises(ArithmeticInputError, match="units"):
         mfu(990e12, 1, accelerator="h100")
