@@ -39,7 +39,8 @@
 # - When you hand in, hidden checks run too. They ask for the same thing with other numbers, edge cases included, so
 #   what is right in general also passes there.
 # - Before you hand in: **Kernel → Restart Kernel and Run All Cells**, then press **Validate** in the toolbar (in a
-#   terminal: `nbgrader validate lab00-cost-of-a-run.ipynb`).
+#   terminal: `nbgrader validate lab00-cost-of-a-run.ipynb`). It runs the checks that you can see, and counts the written
+#   answer as missing until you replace `YOUR ANSWER HERE`.
 #
 # **What you need**: the chapters *Anatomy of a training step*, *Accelerators side by side* and *FinOps first*.
 # Facts (peak rates, prices, model shapes) come from `course_lib.catalog`. The formulas are yours to write: a function
@@ -65,7 +66,8 @@ import plotly.io as pio
 
 from course_lib.catalog import accelerator, instance, model
 
-pio.renderers.default = "plotly_mimetype"  # figures travel as data and are drawn by JupyterLab, no network needed
+# Figures travel as data and JupyterLab draws them: no network needed.
+pio.renderers.default = "plotly_mimetype"
 
 RUN = model("llama3-8b")
 PARAMETERS = RUN.published_total
@@ -365,16 +367,17 @@ check.score()
 
 # %%
 CHIPS = ("a100-40gb", "h100", "trainium1", "trainium2")
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")  # Okabe-Ito, distinct for color-blind readers too
+# Okabe and Ito's palette: distinct for color-blind readers too.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 SIZES = (128, 512, 2048, 8192)
 figure = go.Figure()
 for name, color in zip(CHIPS, COLORS, strict=True):
     chip = accelerator(name)
     peak, bandwidth = chip.peak_flops("bf16"), chip.memory_bandwidth_bytes_per_s
-    intensities = [2**exponent for exponent in range(13)]
+    intensities = sorted([2**exponent for exponent in range(13)] + [peak / bandwidth])
     rates = [roofline(peak, bandwidth, intensity)[0] / 1e12 for intensity in intensities]
     products = [roofline(peak, bandwidth, n / 3) for n in SIZES]
-    figure.add_scatter(x=intensities, y=rates, name=chip.title, line_color=color)
+    figure.add_scatter(x=intensities, y=rates, mode="lines", name=chip.title, line_color=color)
     figure.add_scatter(
         x=[n / 3 for n in SIZES],
         y=[rate / 1e12 for rate, _ in products],
@@ -499,7 +502,7 @@ for name, region, purchase, repeated_work in OFFERS:
 # %%
 figure = go.Figure(go.Bar(x=list(bills.values()), y=list(bills), orientation="h", marker_color="#0072B2"))
 figure.update_xaxes(title="USD for the whole run, 16 instances, MFU 0.4")
-figure.update_layout(title="The same work, seven offers", height=340, margin={"l": 260})
+figure.update_layout(title=f"The same work, {len(bills)} offers with a known price", height=340, margin={"l": 260})
 figure.show()
 
 # %% [markdown]
