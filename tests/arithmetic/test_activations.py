@@ -62,7 +62,7 @@ def attention(x, query, key_value, output, *, kv_heads, drop):
 def norm(x):
     import torch
 
-    return torch.nn.functional.layer_norm(x, (H,))
+    return torch.nn.functional.layer_norm(x, x.shape[-1:])
 
 
 def gpt_layer(x, query, key_value, output, up, down):
@@ -97,6 +97,39 @@ def moe_layer(x, query, key_value, output, router, gate, up, down):
         # index_add would keep a needless copy of its source
         result = result.index_put((mine,), out * share, accumulate=True)
     return x + result.view(B, S, H)
+
+
+Q_RANK, KV_RANK, NOPE, ROPE, VALUE = 20, 12, 8, 4, 6
+
+
+def latent_layer(x, q_down, q_up, kv_down, kv_up, output, gate, up, down):
+    """DeepSeek-V3's dense layer; the rotation itself is left out, since its backward pass needs no activation."""
+    import torch
+
+    y = norm(x)
+    query = (norm(y @ q_down) @ q_up).view(B, S, HEADS, NOPE + ROPE).transpose(1, 2)
+    latent, rotary_key = (y @ kv_down).split([KV_RANK, ROPE], dim=-1)
+    key_value = (norm(latent.clone()) @ kv_up).view(B, S, HEADS, NOPE + VALUE).transpose(1, 2)
+    plain_key, value = key_value.split([NOPE, VALUE], dim=-1)
+    key = torch.cat([plain_key, rotary_key.unsqueeze(1).expand(B, HEADS, S, ROPE)], dim=-1)
+    scores = torch.softmax((query.contiguous() @ key.transpose(-1, -2)) * NOPE**-0.5, dim=-1)
+    x = x + (scores @ value.contiguous()).transpose(1, 2).reshape(B, S, HEADS * VALUE) @ output
+    y = norm(x)
+    return x + (torch.nn.functional.silu(y @ gate) * (y @ up)) @ down
+
+
+def test_a_latent_attention_layer_keeps_what_autograd_saves():
+    """Oracle: autograd's saved tensors of a hand-written DeepSeek layer."""
+    measured = saved_bytes(
+        latent_layer, weight(H, Q_RANK), weight(Q_RANK, HEADS * (NOPE + ROPE)), weight(H, KV_RANK + ROPE),
+        weight(KV_RANK, HEADS * (NOPE + VALUE)), weight(HEADS * VALUE, H), weight(H, FFN), weight(H, FFN),
+        weight(FFN, H),
+    )  # fmt: skip
+    shape = ModelConfig(
+        name="deepseek", vocab_size=9, hidden_size=H, layers=1, heads=HEADS, ffn_hidden_size=FFN, gated_ffn=True,
+        q_lora_rank=Q_RANK, kv_lora_rank=KV_RANK, qk_nope_head_dim=NOPE, qk_rope_head_dim=ROPE, v_head_dim=VALUE,
+    )  # fmt: skip
+    assert layer_activations(shape, microbatch=B, sequence_length=S).total_bytes == measured
 
 
 def test_a_gpt_layer_keeps_34_sbh_plus_5_as2b_bytes():

@@ -82,6 +82,13 @@ def test_decoding_reads_every_weight_once_and_the_cache_once():
     assert found["all"].intensity_flops_per_byte == pytest.approx(1, rel=0.15)
 
 
+def test_attention_reads_queries_and_cache_and_writes_one_vector_per_head():
+    """Oracle: Llama 3 8B by hand: 32 layers, 32 heads of 128 in and out, 2 * 8 * 128 cached per token."""
+    for phase, queries in (("decode", 3), ("prefill", 3 * 50)):
+        found = by_name("llama3-8b", phase, batch=3, sequence_length=50, bytes_per_element=1)["attention"]
+        assert found.bytes_ == 32 * (queries * 32 * (128 + 128) + 3 * 50 * 2 * 8 * 128)
+
+
 def test_grouped_queries_reuse_each_key_for_the_whole_group():
     """Oracle: 2 * 2 FLOPs for 2 * 2 bytes per key and value element, times 4 queries per key head."""
     grouped = by_name("llama3-8b", "decode", batch=8, sequence_length=8192)["attention"]

@@ -94,6 +94,15 @@ def test_on_one_stage_the_ends_are_those_of_korthikanti():
     assert training_memory(c).activations_bytes == pytest.approx(expected)
 
 
+def test_sequence_parallelism_divides_the_ends_as_well():
+    """Oracle: the same two terms, s b h and 4 s b h (1 + v/h), over t = 8; the vocabulary is divided either way."""
+    s, h, v = 2048, 12_288, 50_257
+    for along, options in ((8, {"sequence_parallel": True}), (1, {})):
+        layers = 96 * layer_activations("gpt3-175b", tensor_parallel=8, **options).total_bytes
+        ends = training_memory("gpt3-175b", tensor_parallel=8, **options).activations_bytes - layers
+        assert ends == pytest.approx(s * h / along + 4 * s * h / along + 4 * s * v / 8, rel=1e-9)
+
+
 def test_gpipe_keeps_every_microbatch():
     """Oracle: proportionality to the microbatches in flight."""
     one, all_of_them = (
