@@ -6,6 +6,7 @@ mended; a page without the fault comes back as it is.
 
 import re
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 from sphinx.application import Sphinx
@@ -29,12 +30,28 @@ def scrolling_code_takes_focus(body: str) -> str:
 
 
 def tables_scroll_in_a_focusable_box(body: str) -> str:
-    """Wide tables written in Markdown scroll inside their box, which the keyboard must reach too."""
+    """Wide tables written in Markdown scroll inside their box, which the keyboard must reach too, under its own name."""
+    number = count(1)
     return re.sub(
         r'<div class="pst-scrollable-table-container">',
-        '<div class="pst-scrollable-table-container" tabindex="0" role="region" aria-label="Table">',
+        lambda _: (
+            '<div class="pst-scrollable-table-container" tabindex="0" role="region" '
+            f'aria-label="Table {next(number)} of this page">'
+        ),
         body,
     )
+
+
+def wide_equations_take_focus(body: str) -> str:
+    """An equation wider than a phone scrolls in its box (custom.css), which the keyboard must reach."""
+    return body.replace(
+        '<div class="math notranslate nohighlight"', '<div tabindex="0" class="math notranslate nohighlight"'
+    )
+
+
+def exercises_share_no_id(body: str) -> str:
+    """sphinx-exercise gives the text of every exercise, and of every solution, the same id."""
+    return re.sub(r'<section id="(exercise|solution)-content">', r'<section class="\1-content">', body)
 
 
 STEPS: tuple[Callable[[str], str], ...] = (
@@ -42,6 +59,8 @@ STEPS: tuple[Callable[[str], str], ...] = (
     footnotes_are_no_biblioentries,
     scrolling_code_takes_focus,
     tables_scroll_in_a_focusable_box,
+    wide_equations_take_focus,
+    exercises_share_no_id,
 )
 
 

@@ -4,13 +4,14 @@ from pathlib import Path
 
 from bs4 import BeautifulSoup
 
-# pages that Sphinx writes beside the book's own
-GENERATED = {"genindex.html", "search.html", "index.html", "py-modindex.html", "prf-prf.html"}
+# pages that Sphinx writes beside the book's own, in the root of the HTML
+GENERATED = {"genindex.html", "search.html", "index.html", "py-modindex.html"}
 
 
 def pages(html: Path) -> list[Path]:
     """The book's own pages under `_build/html`, in order of their path."""
-    return sorted(path for path in html.rglob("*.html") if "_static" not in path.parts and path.name not in GENERATED)
+    found = {path.relative_to(html): path for path in html.rglob("*.html") if "_static" not in path.parts}
+    return [path for name, path in sorted(found.items()) if name.as_posix() not in GENERATED]
 
 
 def traceback_findings(html: Path) -> list[str]:

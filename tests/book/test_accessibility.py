@@ -24,12 +24,14 @@ def test_axe_finds_nothing_serious(browser: Browser, site: str, page_paths: list
     context.add_init_script(f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')")
     page = context.new_page()
     faults: list[str] = []
+    # the dark theme changes colors and nothing else, so there the contrast is what remains to be checked
+    rules = "" if theme == "light" else ", runOnly: ['color-contrast']"
     for path in page_paths:
         page.goto(f"{site}/{path}")
         page.wait_for_function("[...document.querySelectorAll('.kit-plot')].every((p) => p.dataset.kitDrawn)")
         assert page.evaluate("document.documentElement.dataset.theme") == theme
         page.evaluate(axe)
-        found: dict[str, Any] = page.evaluate("axe.run({resultTypes: ['violations']})")
+        found: dict[str, Any] = page.evaluate(f"axe.run({{resultTypes: ['violations'], preload: false{rules}}})")
         faults += [
             f"{path}: {fault['id']} ({fault['impact']}): {node['html'][:160]}"
             for fault in found["violations"]

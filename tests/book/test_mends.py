@@ -19,7 +19,17 @@ from book._ext import accessible
         (
             accessible.tables_scroll_in_a_focusable_box,
             '<div class="pst-scrollable-table-container">',
-            '<div class="pst-scrollable-table-container" tabindex="0" role="region" aria-label="Table">',
+            '<div class="pst-scrollable-table-container" tabindex="0" role="region" aria-label="Table 1 of this page">',
+        ),
+        (
+            accessible.wide_equations_take_focus,
+            '<div class="math notranslate nohighlight" id="e">',
+            '<div tabindex="0" class="math notranslate nohighlight" id="e">',
+        ),
+        (
+            accessible.exercises_share_no_id,
+            '<section id="exercise-content"><section id="solution-content">',
+            '<section class="exercise-content"><section class="solution-content">',
         ),
     ],
 )
