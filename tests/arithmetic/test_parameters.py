@@ -43,7 +43,8 @@ def test_hugging_faces_own_defaults_are_the_released_models(name, config_class, 
 
 
 @pytest.mark.parametrize("name", ["llama3-tiny", "llama2-wide-heads", "gpt-tiny", "mixtral-tiny", "olmoe-tiny",
-                                  "qwen3-tiny", "deepseek-tiny", "gptoss-tiny"])  # fmt: skip
+                                  "qwen3-tiny", "deepseek-tiny",
+    "deepseek-whole-queries", "gptoss-tiny"])  # fmt: skip
 def test_each_part_agrees_with_hugging_face_module_by_module(name, tiny_shapes, hugging_face):
     """Oracle: parameter names of the transformers model, sorted into parts by their module."""
     shape = tiny_shapes[name]

@@ -12,6 +12,7 @@ from course_lib.catalog import gpt_config
 BATCH, SEQUENCE = 2, 12
 FAMILIES = [
     "llama3-tiny", "llama2-wide-heads", "gpt-tiny", "mixtral-tiny", "olmoe-tiny", "qwen3-tiny", "deepseek-tiny",
+    "deepseek-whole-queries",
     "gptoss-tiny",
 ]  # fmt: skip
 
@@ -108,6 +109,21 @@ def test_exact_equals_megatrons_closed_form_for_gpt_shapes(recomputation):
 def test_six_nd_takes_active_parameters_of_a_mixture():
     """Oracle: Mixtral's 12.88B active of 46.70B, times 6."""
     assert training_flops("mixtral-8x7b", 1).model_flops == 6 * 12_879_925_248
+
+
+def test_a_bare_parameter_count_costs_six_per_token_and_two_more_when_recomputed():
+    """Oracle: 6 N D = 2100 and 8 N D = 2800 at N = 7, D = 50."""
+    plain, again = training_flops(7, 50), training_flops(7, 50, recomputation="full")
+    assert (plain.model_flops, plain.hardware_flops, plain.weight_flops, plain.attention_flops) == (2100, 2100, 2100, 0)
+    assert (again.model_flops, again.hardware_flops, again.recomputation_flops) == (2100, 2800, 700)
+
+
+@pytest.mark.parametrize("method", ["6nd", "exact", "korthikanti"])
+def test_without_recomputation_the_hardware_does_what_the_model_needs(method):
+    """Oracle: equality, to the last FLOP."""
+    flops = training_flops("gpt2", 1, method=method)
+    assert flops.hardware_flops == flops.model_flops
+    assert flops.recomputation_flops == 0
 
 
 def test_six_nd_with_a_sequence_length_adds_palms_attention_term():
