@@ -30,7 +30,7 @@ def scrolling_code_takes_focus(body: str) -> str:
 
 
 def tables_scroll_in_a_focusable_box(body: str) -> str:
-    """Wide tables written in Markdown scroll inside their box, which the keyboard must reach too, under its own name."""
+    """Wide tables written in Markdown scroll inside their box, which the keyboard must reach, under its own name."""
     number = count(1)
     return re.sub(
         r'<div class="pst-scrollable-table-container">',
