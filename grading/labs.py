@@ -109,13 +109,24 @@ def add_lab(layout: Layout, lab: str, db_url: str) -> None:
 
 def ensure_lab(layout: Layout, lab: str, db_url: str) -> None:
     """Enters the lab into the class's gradebook, or updates it there, unless it is there as it is."""
-    template = Gradebook(sqlite_url(template_db(layout, lab)), course_config(layout).CourseDirectory.course_id)
-    wanted = _cells(template, lab)
-    template.close()
+    template = template_db(layout, lab)
+    new = _new_sqlite_file(db_url)
+    if new is not None:
+        new.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(template, new)
+        return
+    with Gradebook(sqlite_url(template), course_config(layout).CourseDirectory.course_id) as gradebook:
+        wanted = _cells(gradebook, lab)
     with Gradebook(db_url, course_config(layout).CourseDirectory.course_id) as gradebook:
         present = _cells(gradebook, lab)
     if present != wanted:
         add_lab(layout, lab, db_url)
+
+
+def _new_sqlite_file(db_url: str) -> Path | None:
+    """The file that an SQLite URL names if there is none yet."""
+    path = Path(db_url.removeprefix("sqlite:///"))
+    return path if db_url.startswith("sqlite:///") and "?" not in db_url and not path.exists() else None
 
 
 def _cells(gradebook: Gradebook, lab: str) -> dict[str, tuple[str, float]]:

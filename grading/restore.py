@@ -28,8 +28,9 @@ class RestoreCells(NbGraderPreprocessor):
             finally:
                 gradebook.engine.dispose()
         order = self._released_order(about, records)
-        for cell in nb.cells:
-            _reset(cell, records)
+        taken: set[str] = set()
+        for cell in reversed(nb.cells):
+            _reset(cell, records, taken)
         for position, name in enumerate(order):
             if not any(_grade_id(cell) == name for cell in nb.cells):
                 self.log.warning("Cell '%s' is missing from the submission; it is put back", name)
@@ -73,12 +74,16 @@ def _grade_id(cell: NotebookNode) -> str | None:
     return cell.metadata.get("nbgrader", {}).get("grade_id")
 
 
-def _reset(cell: NotebookNode, records: dict[str, dict[str, Any]]) -> None:
-    """Takes from a cell's metadata everything that could steer its grading, and gives it what the lab says."""
+def _reset(cell: NotebookNode, records: dict[str, dict[str, Any]], taken: set[str]) -> None:
+    """Takes from a cell's metadata everything that could steer its grading, and gives it what the lab says.
+
+    Of a cell that was copied the last one counts, as in nbgrader, whose own way leaves metadata that it cannot read.
+    """
     name = _grade_id(cell)
     cell.metadata = NotebookNode()
-    if name in records:
+    if name in records and name not in taken:
         cell.metadata.nbgrader = NotebookNode(records[name]["metadata"])
+        taken.add(name)
 
 
 def _place(cells: list[NotebookNode], before: list[str]) -> int:
