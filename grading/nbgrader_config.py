@@ -38,6 +38,14 @@ c.CourseDirectory.course_id = "training-at-scale"
 c.CourseDirectory.root = str(HERE)
 c.CourseDirectory.release_directory = str(HERE.parent / "labs")
 
+# Where `nbgrader list`, `collect` and the formgrader's release button look for a course on one machine. Where learners
+# have accounts of their own, point this at a folder that they share.
+EXCHANGE = HERE / "exchange"
+if not EXCHANGE.exists() and os.access(HERE, os.W_OK):
+    EXCHANGE.mkdir()
+    (EXCHANGE / ".gitignore").write_text("*\n")
+c.Exchange.root = str(EXCHANGE)
+
 # Autograding ----------------------------------------------------------------------------------------------------------
 c.Autograde.sanitize_preprocessors = [
     ClearOutput,

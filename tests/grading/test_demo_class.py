@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import shutil
 
 import nbformat
@@ -114,5 +115,7 @@ def _hidden_lines(layout: Layout) -> list[str]:
                 inside = "BEGIN" in line
             elif inside and len(line.strip()) > 12:
                 found.append(line.strip())
-    assert found
-    return found
+    released = (layout.root / "labs" / REAL / f"{REAL}.ipynb").read_text()
+    secret = [line for line in found if json.dumps(line)[1:-1] not in released]
+    assert len(secret) > 20
+    return secret
