@@ -76,9 +76,7 @@ def choose(page: Page, explorer: str, control: str, words: str) -> None:
     assert words in select.locator("option:checked").inner_text()
 
 
-def test_the_cost_explorer_answers_as_run_cost_does(
-    browser: Browser, built: Path, site: str, page_paths: list[str]
-) -> None:
+def test_the_cost_explorer_answers_as_run_cost_does(browser: Browser, site: str, holding: Callable[[str], str]) -> None:
     context = open_context(browser)
     page = context.new_page()
     page.goto(f"{site}/{holding(COST)}")
@@ -108,7 +106,7 @@ def test_an_unknown_price_is_said_on_the_page(browser: Browser, site: str, holdi
 
 
 def test_the_roofline_s_point_moves_and_its_answer_with_it(
-    browser: Browser, built: Path, site: str, page_paths: list[str]
+    browser: Browser, site: str, holding: Callable[[str], str]
 ) -> None:
     context = open_context(browser)
     page = context.new_page()
