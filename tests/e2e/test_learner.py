@@ -2,83 +2,87 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-from pathlib import Path
+from collections.abc import Iterator
 
+import nbformat
 import pytest
-from playwright.sync_api import TimeoutError
 
-from tests.e2e.conftest import Watched, jupyterlab
+from grading.demo_class.make import drafts, read_lab
+from grading.layout import Layout
+from tests.e2e.notebook_page import open_notebook, run_all, show_code_cell, validate
+from tests.e2e.server import REPOSITORY, jupyterlab
+from tests.e2e.watched import Watched
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 LAB = "lab00-cost-of-a-run"
+RELEASED = REPOSITORY / "labs" / LAB / f"{LAB}.ipynb"
 
 
-def open_notebook(watched: Watched, address: str, path: str) -> None:
-    watched.page.goto(f"{address}/lab/tree/{path}")
-    watched.page.locator(".jp-NotebookPanel .jp-Cell").first.wait_for()
-    # cells that are run before the kernel has started stay as they are
-    watched.page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").first.wait_for()
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """JupyterLab on copies of the lab: as released, solved, and with a test cell changed behind JupyterLab's back."""
+    folder = tmp_path_factory.mktemp("desk")
+    shutil.copytree(RELEASED.parent, folder / "released")
+    made = drafts(read_lab(LAB, Layout()))
+    for name, learner in {"solved": "perfect", "edited": "edited-test"}.items():
+        (folder / name).mkdir()
+        nbformat.write(made[learner].notebook, folder / name / RELEASED.name)
+    with jupyterlab(folder, tmp_path_factory.mktemp("home")) as address:
+        yield address
 
 
-RAN = """() => {
-  const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(e => e.textContent);
-  return prompts.some(t => /\\d/.test(t)) && !prompts.some(t => t.includes('*'));
-}"""
+def test_the_released_lab_opens_runs_and_validation_names_all_that_is_left_to_do(watched: Watched, desk: str) -> None:
+    open_notebook(watched, desk, f"released/{RELEASED.name}")
+    cells = run_all(watched)
+    failed = [output for cell in cells for output in cell["outputs"] if output["output_type"] == "error"]
+    assert [output["ename"] for output in failed] == ["NotImplementedError"]  # it stops at the first thing to do
+    assert cells[0]["outputs"][0]["text"].startswith("Llama 3")  # the cell before it worked
+    said = validate(watched)
+    to_write = re.findall(r"Check\(\\\"(\w+)\\\", points=[1-9]", RELEASED.read_text())
+    assert len(to_write) == 7
+    assert [name for name in to_write if f"{name} is not written yet" not in said] == []
+    assert watched.foreign == []
+    assert watched.errors == []
 
 
-def run_all(watched: Watched) -> None:
-    """Run > Run All Cells, then wait for the last cell; as a learner would, once more when nothing ran at all.
-
-    JupyterLab drops what is run in the moment in which a new kernel connects.
-    """
-    page = watched.page
-    for attempt in range(3):
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        try:
-            page.wait_for_function(RAN, timeout=20_000 + 20_000 * attempt)
-            return
-        except TimeoutError:
-            continue
-    pytest.fail("Run All Cells ran no cell in three attempts")
-
-
-def validate(watched: Watched) -> str:
-    """Press nbgrader's Validate button; return what the dialog says."""
-    watched.page.locator("jp-button.validate-button").click()
-    dialog = watched.page.locator(".nbgrader-SuccessDialog, .nbgrader-ErrorDialog").first
-    dialog.wait_for(timeout=180_000)
-    return dialog.inner_text()
+@pytest.mark.slow
+def test_the_solved_lab_validates_and_draws_its_figures(watched: Watched, desk: str) -> None:
+    open_notebook(watched, desk, f"solved/{RELEASED.name}")
+    cells = run_all(watched)
+    assert [cell["count"] for cell in cells] == list(range(1, len(cells) + 1))
+    figures = {
+        number: output["data"]["application/vnd.plotly.v1+json"]["layout"]["title"]["text"]
+        for number, cell in enumerate(cells)
+        for output in cell["outputs"]
+        if "application/vnd.plotly.v1+json" in output.get("data", {})
+    }
+    assert len(figures) == 2
+    for number, title in figures.items():
+        show_code_cell(watched, number)
+        watched.page.locator(".js-plotly-plot svg .gtitle", has_text=title).wait_for()
+    assert "passes all the tests" in validate(watched)
+    assert watched.foreign == []
+    assert watched.errors == []
 
 
-def test_the_released_lab_opens_runs_and_validation_names_what_is_left_to_do(watched, lab_folder, tmp_path):
-    with jupyterlab(lab_folder, tmp_path) as address:
-        open_notebook(watched, address, f"{LAB}/{LAB}.ipynb")
-        run_all(watched)
-        # JupyterLab takes cells that are out of sight off the page's layout, so the output is only "attached"
-        watched.page.locator(".jp-OutputArea-output", has_text="NotImplementedError").first.wait_for(state="attached")
-        said = validate(watched)
-    assert "failed" in said.lower()
+@pytest.mark.slow
+def test_a_learner_who_changed_a_test_is_told_so_although_nothing_fails(watched: Watched, desk: str) -> None:
+    open_notebook(watched, desk, f"edited/{RELEASED.name}")
+    said = validate(watched)
+    assert "has changed, but it should not have" in said
+    assert "passes all the tests" not in said
     assert watched.foreign == []
 
 
 @pytest.mark.slow
-def test_the_solved_lab_validates_and_draws_its_figures(watched, tmp_path):
-    from grading.release import build_source
-
-    folder = tmp_path / "solved"
-    folder.mkdir()
-    shutil.copy(build_source(LAB) / f"{LAB}.ipynb", folder)
-    with jupyterlab(folder, tmp_path) as address:
-        open_notebook(watched, address, f"{LAB}.ipynb")
-        run_all(watched)
-        watched.page.locator(".js-plotly-plot").first.wait_for(state="attached")
-        said = validate(watched)
-    assert "passes all the tests" in said
-    assert watched.foreign == []
-
-
-def test_the_checkout_is_not_touched_by_the_copy(lab_folder):
-    original = Path(__file__).resolve().parents[2] / "labs" / LAB / f"{LAB}.ipynb"
-    assert (lab_folder / LAB / f"{LAB}.ipynb").read_bytes() == original.read_bytes()
+def test_jupyterlab_lets_a_learner_type_into_an_answer_but_not_into_a_test(watched: Watched, desk: str) -> None:
+    open_notebook(watched, desk, f"released/{RELEASED.name}")
+    sources = []
+    for name in ("def training_flops", "# Test 1"):
+        watched.page.locator(".jp-CodeCell .cm-line", has_text=name).first.click()
+        watched.page.keyboard.type("typed here")
+        cell = watched.page.locator(".jp-CodeCell", has_text=name).first
+        sources.append("typed here" in cell.locator(".cm-content").inner_text())
+    assert sources == [True, False]
