@@ -88,9 +88,16 @@ def install_packages(python: Path) -> None:
     say("installing the packages of requirements.lock")
     run(*pip, "--no-deps", "--requirement", LOCK)
     run(*pip, "--no-deps", "--no-build-isolation", "--editable", ".")
-    # JupyterLab otherwise greets each new learner with a question about its makers' news.
-    news = "@jupyterlab/apputils-extension:announcements"
-    run(python.with_name("jupyter"), "labextension", "disable", "--level=sys_prefix", news)
+    switch_off_news(python)
+
+
+def switch_off_news(python: Path) -> None:
+    """Keep JupyterLab from greeting each new learner with a question about its makers' news."""
+    settings = VENV / "etc" / "jupyter" / "labconfig" / "page_config.json"
+    plugin = "@jupyterlab/apputils-extension:announcements"
+    command = [str(python.with_name("jupyter")), "labextension", "disable", "--level=sys_prefix", plugin]
+    if subprocess.run(command, capture_output=True, check=False).returncode != 0 or not settings.exists():
+        say("JupyterLab will ask about news at its first start: its setting could not be written")
 
 
 def main(arguments: list[str] | None = None) -> int:
