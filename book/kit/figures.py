@@ -106,7 +106,8 @@ def _document(fig: go.Figure) -> dict[str, Any]:
     layout.setdefault("colorway", list(palette.COLORS))
     layout.setdefault("font", {}).setdefault("family", FONT)
     layout.setdefault("legend", {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0})
-    layout.setdefault("margin", {"l": 8, "r": 8, "t": 48, "b": 8})
+    above = len(raw["data"]) > 1 or "text" in layout.get("title", {})  # room for a legend or a title
+    layout.setdefault("margin", {"l": 8, "r": 8, "t": 48 if above else 12, "b": 8})
     return {"data": [_plain(trace) for trace in raw["data"]], "layout": _plain(layout)}
 
 
