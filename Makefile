@@ -12,6 +12,10 @@ LAB ?= lab00-cost-of-a-run
 # JupyterLab asks other hosts for news and extensions unless told not to, and refuses root unless told to.
 LAB_OPTIONS := --LabApp.news_url=None --LabApp.extension_manager=readonly \
 	--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate $(if $(filter 0,$(shell id -u)),--allow-root)
+# The formgrader's pages take MathJax from this server instead of another host.
+CLASS ?= grading/demo
+FORMGRADER_OPTIONS = $(LAB_OPTIONS) --LabApp.default_url=/formgrader --ServerApp.extra_static_paths="$$( \
+	$(CURDIR)/$(BIN)/python -c 'from book._ext.offline import mathjax_folder; print(mathjax_folder().parent)')"
 PORT ?= 8000
 
 .PHONY: help course setup lock book demo lab labs grade formgrader doctor serve test test-slow lint types bench clean
@@ -47,8 +51,9 @@ labs: setup ## make labs/ from solutions/ and run the gates
 grade: setup ## grade grading/submitted/*/LAB with nbgrader in the sandbox (LAB=...)
 	@$(BIN)/course grade $(LAB)
 
-formgrader: setup ## open nbgrader's formgrader on the demo class
-	@cd grading/demo && $(CURDIR)/$(BIN)/jupyter lab $(LAB_OPTIONS) --LabApp.default_url=/formgrader
+formgrader: setup ## open nbgrader's formgrader on the demo class (CLASS=grading for yours)
+	@test -f $(CLASS)/nbgrader_config.py || $(BIN)/python -m grading.demo_class
+	@cd $(CLASS) && $(CURDIR)/$(BIN)/jupyter lab $(FORMGRADER_OPTIONS)
 
 doctor: setup ## say what this machine has and lacks
 	@$(BIN)/course doctor

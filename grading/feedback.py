@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import bleach
-from nbconvert.filters import markdown2html
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor
 from nbgrader.utils import is_grade, is_solution
@@ -63,7 +63,7 @@ def _section(cell: NotebookNode, safe: bool) -> dict[str, Any]:
         else:
             section["outputs"] = _outputs(cell) if safe else [{"text": WITHHELD}] if cell.outputs else []
     else:
-        section["html"] = clean(markdown2html(cell.source))
+        section["html"] = safe_markdown(cell.source)
     return section
 
 
@@ -108,6 +108,19 @@ def _short(text: str) -> str:
     return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "\n... cut ..."
 
 
-def clean(html: str) -> str:
+def safe_markdown(source: str, *, links: bool = True) -> str:
+    """Markdown as HTML, without anything that acts or loads.
+
+    Args:
+        source: Markdown from a learner's or an instructor's cell.
+        links: keep links; else only their text.
+    """
+    # the renderer's links from each heading to itself would lose their target in the cleaning
+    renderer = IPythonRenderer(escape=False, exclude_anchor_links=True)
+    return clean(MarkdownWithMath(renderer=renderer).render(source), links=links)
+
+
+def clean(html: str, *, links: bool = True) -> str:
     """HTML from a learner's or an instructor's text, without anything that acts or loads."""
-    return bleach.clean(html, tags=_TAGS, attributes={"a": ["href", "title"], "th": ["scope"]}, strip=True)
+    tags = _TAGS if links else _TAGS - {"a"}
+    return bleach.clean(html, tags=tags, attributes={"a": ["href", "title"], "th": ["scope"]}, strip=True)

@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+import nbgrader
 from nbgrader.preprocessors import (
     AssignLatePenalties,
     CheckCellMetadata,
@@ -25,6 +26,7 @@ if str(HERE.parent) not in sys.path:
 
 from grading.execute import GradedExecute  # noqa: E402
 from grading.feedback import LearnerView  # noqa: E402
+from grading.pages import InstructorView, LearnerPage, instructor_markdown  # noqa: E402
 from grading.restore import RestoreCells  # noqa: E402
 from grading.verdict import Verdict  # noqa: E402
 
@@ -69,5 +71,14 @@ c.GradedExecute.timeout = 60  # seconds for one cell
 
 # Feedback: no hidden test, no request to another host ------------------------------------------------------------
 c.GenerateFeedback.preprocessors = [GetGrades, LearnerView]
-c.HTMLExporter.template_name = "learner"
-c.HTMLExporter.extra_template_basedirs = [str(HERE / "templates")]
+c.GenerateFeedback.exporter_class = LearnerPage
+c.LearnerPage.template_name = "learner"
+c.LearnerPage.preprocessors = []
+
+# The formgrader: nothing in a submission acts in the instructor's browser, no request to another host ------------
+c.HTMLExporter.preprocessors = [InstructorView]
+c.HTMLExporter.filters = {"markdown2html": instructor_markdown}
+c.HTMLExporter.extra_template_basedirs = [
+    str(HERE / "templates"),
+    str(Path(nbgrader.__file__).parent / "server_extensions" / "formgrader" / "templates"),
+]
