@@ -15,8 +15,16 @@ GRAVE = {"serious", "critical"}
 SIZES = {"desk": (1280, 900), "phone": (390, 844)}
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    ("size", "theme"),
+    [
+        ("desk", "light"),
+        ("phone", "dark"),
+        # each takes a minute over all pages, so these two wait for CI
+        pytest.param("desk", "dark", marks=pytest.mark.slow),
+        pytest.param("phone", "light", marks=pytest.mark.slow),
+    ],
+)
 def test_axe_finds_nothing_serious(browser: Browser, site: str, page_paths: list[str], size: str, theme: str) -> None:
     axe = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
     width, height = SIZES[size]

@@ -179,8 +179,10 @@ def test_the_search_box_opens_by_keyboard_from_any_page(browser: Browser, site: 
     context = open_context(browser)
     page = context.new_page()
     page.goto(f"{site}/index.html")
-    page.wait_for_selector("article")
+    page.wait_for_selector("article h1")  # the front page hands over to the welcome page
+    page.wait_for_load_state("load")
     page.keyboard.press("Control+k")
+    page.locator("dialog[open] input[type=search]:focus").wait_for()
     page.keyboard.type("spot price")
     page.keyboard.press("Enter")
     page.wait_for_url("**/search.html?q=spot+price")
