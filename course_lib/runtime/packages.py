@@ -66,7 +66,9 @@ def check_horovod() -> Finding:
 
 def is_stub(distribution: str) -> bool:
     """Whether an installed distribution is one of PyPI's empty place-holders (its own metadata says so)."""
-    return STUB_MARK in (metadata.metadata(distribution).get_payload() or "")  # type: ignore[attr-defined]
+    # The file's text itself: where the importlib_metadata backport is loaded, the parsed form lies elsewhere.
+    found = metadata.distribution(distribution)
+    return STUB_MARK in (found.read_text("METADATA") or found.read_text("PKG-INFO") or "")
 
 
 def check_stubs() -> list[Finding]:

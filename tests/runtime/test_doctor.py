@@ -37,7 +37,10 @@ def installed(tmp_path, monkeypatch):
     return install
 
 
-def test_a_stub_from_pypi_is_called_wrong_and_the_remedy_names_it(installed):
+@pytest.mark.parametrize("backport", [False, True], ids=["alone", "beside importlib_metadata"])
+def test_a_stub_from_pypi_is_called_wrong_and_the_remedy_names_it(installed, backport):
+    if backport:
+        pytest.importorskip("importlib_metadata")  # once loaded, it answers importlib.metadata's questions too
     # the text that PyPI's torch-neuronx 1.0 carries
     installed("torch-neuronx", "1.0", "WRONG PACKAGE. Please install the package from Neuron Repository")
     (finding,) = packages.check_stubs()
