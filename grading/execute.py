@@ -25,6 +25,7 @@ from grading.outputs import error_output, size_of
 
 ENDED = "the code ended the Python process"
 SETTLE_SECONDS = 0.3  # IPython's exit() lets the kernel live on for a tenth of a second
+WATCHDOG_SECONDS = 1.0  # by then the watchdog has seen what a test left running
 OUTPUT_MESSAGES = {"stream", "display_data", "execute_result", "error", "update_display_data"}
 
 
@@ -153,12 +154,17 @@ class GradedExecute(Execute):
             self._begun, self._received, self._timed_out = False, 0, False
             try:
                 self._silently(scratch)
+                honest = expected(scratch.outputs)
+                ended = None
             except (DeadKernelError, CellTimeoutError):
+                honest = False
+                ended = self._reason()  # a limit that the test's own code broke, a moment late: that is no trick
                 self._recover()
-                _fail(cell, "Tampered", probe.MESSAGE)
-                return
-            if not expected(scratch.outputs):
-                _fail(cell, "Tampered", probe.MESSAGE)
+            if not honest and not ended:
+                time.sleep(WATCHDOG_SECONDS)  # processes left over from the test also garble the answers
+                ended = self._reason()
+            if not honest:
+                _fail(cell, "KernelDied" if ended else "Tampered", ended or probe.MESSAGE)
                 return
 
     def _silently(self, cell: NotebookNode) -> None:
