@@ -217,9 +217,6 @@ def make(lab: str, layout: Layout = DEMO) -> dict[str, float]:
         nbformat.write(draft.notebook, target / f"{lab}.ipynb")
     for learner, text in BROKEN.items():
         (_folder(layout, learner, lab) / f"{lab}.ipynb").write_text(text)
-    # names for the formgrader, which shows "None, None" for a learner without
-    rows = [f"{learner},Demo,{learner.replace('-', ' ').capitalize()}" for learner in [*made, *BROKEN]]
-    layout.roster.write_text("\n".join(["id,first_name,last_name", *rows]) + "\n")
     return expected(lab, layout)
 
 
