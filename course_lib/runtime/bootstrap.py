@@ -13,13 +13,12 @@ import sys
 import time
 from pathlib import Path
 
-from course_lib.runtime import debian, horovod_wheel
+from course_lib.runtime import debian, horovod_wheel, python_version
 
 ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
 STAMP = VENV / "course-setup.sha256"
 LOCK = ROOT / "requirements.lock"
-SUPPORTED_PYTHON = ((3, 11), (3, 14))  # from, below: pyproject's requires-python
 
 
 class SetupError(RuntimeError):
@@ -48,11 +47,10 @@ def run(*command: str | Path, **environment: str) -> None:
 
 def check_python() -> None:
     """Refuse an interpreter that the pins do not cover."""
-    low, high = SUPPORTED_PYTHON
-    if not low <= sys.version_info[:2] < high:
-        found = ".".join(map(str, sys.version_info[:3]))
+    if not python_version.is_supported():
         raise SetupError(
-            f"Python {found} is not supported (3.11, 3.12 or 3.13 is): choose one with `make setup PYTHON=python3.11`"
+            f"Python {python_version.running()} is not supported (3.11, 3.12 or 3.13 is): "
+            "choose one with `make setup PYTHON=python3.11`"
         )
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from importlib import metadata
 
+from course_lib.runtime import python_version
 from course_lib.runtime.findings import Finding
 
 SETUP = "run `make setup`"
@@ -26,8 +26,8 @@ STUB_NAMES = ("torch-neuronx", "neuronx-cc", "nki", "neuronx-distributed", "libn
 
 def check_python() -> Finding:
     """The running interpreter's version against what the pins cover."""
-    version = ".".join(map(str, sys.version_info[:3]))
-    if (3, 11) <= sys.version_info[:2] < (3, 14):
+    version = python_version.running()
+    if python_version.is_supported():
         return Finding("Python", "OK", version, required=True)
     remedy = "use Python 3.11, 3.12 or 3.13: make setup PYTHON=python3.11"
     return Finding("Python", "wrong", f"{version}; 3.11 to 3.13 are supported", remedy, required=True)
