@@ -2,7 +2,7 @@
 
 A cell that prints without end would otherwise fill the grader's memory. This stream drops the excess at its source, so
 that an honest learner's noisy but finite cell keeps its points; the grader counts again on its own side
-(`grading.execute`) for those who bypass it.
+(`grading.confined`) for those who bypass it.
 """
 
 import os

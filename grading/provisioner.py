@@ -44,6 +44,10 @@ class SandboxProvisioner(LocalProvisioner):
         """Why the watchdog ended the kernel, None when it didn't."""
         return self.watchdog.reason if self.watchdog else None
 
+    def look(self) -> str | None:
+        """The same after a look at this moment: what a cell has just left behind is then that cell's."""
+        return self.watchdog.look() if self.watchdog else None
+
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
         """Prepares the folder shared with the kernel and wraps the kernel's command."""
         from grading.limits import Limits

@@ -41,6 +41,14 @@ class Watchdog:
         self._stop.set()
         self._thread.join(timeout=5)
 
+    def look(self) -> str | None:
+        """Looks now instead of at the next interval, and ends the kernel if it is over a limit; returns the reason."""
+        if self.reason is None:
+            reason = self._excess(descendants(self._pid))
+            if reason is not None:
+                self.kill(reason)
+        return self.reason
+
     def kill(self, reason: str) -> None:
         """Ends every process of the sandbox at once and keeps the reason."""
         self.reason = self.reason or reason
@@ -51,10 +59,7 @@ class Watchdog:
 
     def _watch(self) -> None:
         while not self._stop.wait(INTERVAL_SECONDS):
-            tree = descendants(self._pid)
-            reason = self._excess(tree)
-            if reason is not None:
-                self.kill(reason)
+            if self.look() is not None:
                 return
 
     def _excess(self, tree: list[Process]) -> str | None:

@@ -21,8 +21,8 @@ from nbgrader.coursedir import CourseDirectory
 from sqlalchemy.exc import SAWarning
 from traitlets.config import Config
 
+from grading.confined import KernelStartError
 from grading.errors import SubmissionError
-from grading.execute import KernelStartError
 from grading.layout import Layout, sqlite_url
 from grading.nbgrader_settings import course_config
 from grading.notebook import clean_copy

@@ -56,6 +56,22 @@ def test_a_polite_exit_costs_the_other_cells_nothing(tmp_path):
     assert [printed(cell) for cell in cells] == ["", "", "4\n", "5\n"]
 
 
+def test_processes_left_running_are_counted_against_the_cell_that_started_them(tmp_path, monkeypatch):
+    monkeypatch.setattr("grading.watchdog.INTERVAL_SECONDS", 600)  # a busy machine wakes the watchdog late
+    forks = "import os\nfor _ in range(60):\n    if os.fork() == 0:\n        while True: os.read(os.pipe()[0], 1)"
+    cells = run(["x = 3", test_cell(forks), test_cell("print(x + 1)")], tmp_path)
+    assert "processes and threads (limit 48)" in cells[1].metadata["grading"]["reason"]
+    assert not error(cells[2])
+    assert printed(cells[2]) == "4\n"
+
+
+def test_a_test_that_ends_the_kernel_afterwards_is_not_run_again(tmp_path):
+    trap = "import os\nget_ipython().events.register('pre_run_cell', lambda *about: os._exit(0))\nx = 5"
+    cells = run(["x = 3", test_cell(trap), "print(x)", "print(x + 1)"], tmp_path)
+    assert error(cells[1]).startswith("Tampered")
+    assert [printed(cell) for cell in cells[2:]] == ["3\n", "4\n"]
+
+
 def test_a_loop_is_stopped_and_the_kernel_lives_on(tmp_path):
     cells = run(["x = [1]", "x.append(2)\nwhile True: pass", "print(x)"], tmp_path, timeout=2)
     assert cells[1].metadata["grading"]["reason"] == "ran longer than 2 s and was stopped"
