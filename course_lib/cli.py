@@ -17,6 +17,7 @@ import click
 from course_lib import __version__
 
 if TYPE_CHECKING:
+    from course_lib.arithmetic import RunCost
     from course_lib.runtime import Finding
 
 # Commands that live in other rooms: where, and the line that `course --help` shows without importing them.
@@ -122,7 +123,8 @@ def _check_sandbox() -> Finding:
     import shutil
 
     from course_lib.runtime import Finding
-    from grading.sandbox import SandboxUnavailableError, working_sandbox
+    from grading.mounts import SandboxUnavailableError
+    from grading.sandbox import working_sandbox
 
     try:
         working_sandbox()
@@ -155,7 +157,6 @@ def cost(model: str, tokens: float, instance: tuple[str, ...], as_json: bool, **
     """
     from dataclasses import asdict
 
-    from course_lib.arithmetic import run_cost
     from course_lib.catalog import UnknownPriceError, instances
     from course_lib.catalog import instance as find
 
@@ -171,7 +172,7 @@ def cost(model: str, tokens: float, instance: tuple[str, ...], as_json: bool, **
         usable = [name for name in everything if dtype in find(name).accelerator_spec.peak_tflops and priced(name)]
         if not (instance or usable):
             raise ValueError(f"no instance has a {purchase} price and a {dtype} peak. Remedy: --dtype bf16")
-        bills = [run_cost(model, tokens, name, **options) for name in instance or usable]
+        bills = [_bill(model, tokens, name, **options) for name in instance or usable]
     bills.sort(key=lambda bill: bill.usd)
     if as_json:
         print_json([asdict(bill) for bill in bills])
@@ -193,6 +194,26 @@ def cost(model: str, tokens: float, instance: tuple[str, ...], as_json: bool, **
     left_out = [] if instance else [name for name in everything if name not in usable]
     if left_out:
         click.echo(f"Without a known {purchase} price or a {dtype} peak: {', '.join(left_out)}")
+
+
+def _bill(model: str, tokens: float, instance: str, **options: Any) -> RunCost:
+    """One run's bill; refused where its numbers leave the range of a float, which JSON could not hold either."""
+    from dataclasses import asdict
+    from math import isfinite
+
+    from course_lib.arithmetic import run_cost
+
+    beyond = (
+        f"the bill for {tokens:g} tokens at {options['mfu']:g} MFU leaves the range of numbers (1e-308 to 1e308). "
+        "Remedy: check --instances, --mfu and --usd-per-hour, and give tokens such as 15e12."
+    )
+    try:
+        bill = run_cost(model, tokens, instance, **options)
+    except ArithmeticError as error:
+        raise ValueError(beyond) from error
+    if not all(isfinite(value) for value in asdict(bill).values() if not isinstance(value, str)):
+        raise ValueError(beyond)
+    return bill
 
 
 @main.command()

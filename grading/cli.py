@@ -141,6 +141,7 @@ def gradebook(demo: bool, db_url: str | None, labs: tuple[str, ...], csv_path: P
 def _print_summary(summary: Any, layout: Layout) -> None:
     from rich.console import Console
 
+    from grading.guard import shown_url
     from grading.table import summary_table
 
     if not summary.outcomes:
@@ -148,7 +149,7 @@ def _print_summary(summary: Any, layout: Layout) -> None:
         return
     Console().print(summary_table(summary))
     click.echo(f"{len(summary.outcomes)} submissions in {summary.seconds:.0f} s. Grades: {summary.export}")
-    click.echo(f"Feedback: {layout.feedback}  Gradebook: {summary.db_url}")
+    click.echo(f"Feedback: {layout.feedback}  Gradebook: {shown_url(summary.db_url)}")
 
 
 @contextmanager
@@ -157,7 +158,7 @@ def _plain_errors() -> Iterator[None]:
     from sqlalchemy.exc import SQLAlchemyError
 
     from grading.errors import GradingError
-    from grading.sandbox import SandboxUnavailableError
+    from grading.mounts import SandboxUnavailableError
 
     try:
         yield
@@ -166,6 +167,12 @@ def _plain_errors() -> Iterator[None]:
     except SQLAlchemyError as error:
         first = str(error).splitlines()[0]
         raise click.ClickException(f"The gradebook cannot be used: {first}. Check --db.") from error
+    except BrokenPipeError:
+        raise  # who reads the output has seen enough, and click ends quietly
+    except OSError as error:
+        where = error.filename or "A file"
+        what = f"{where} cannot be used: {error.strerror}."
+        raise click.ClickException(f"{what} Check the path, its permissions and the space left.") from error
 
 
 @contextmanager

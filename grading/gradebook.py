@@ -13,6 +13,7 @@ from rich.table import Table
 from sqlalchemy import create_engine, inspect
 
 from grading.errors import GradingError
+from grading.guard import require_database, shown_url
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ def marks(db_url: str, labs: Collection[str] | None = None) -> Marks:
 
 def _require_gradebook(db_url: str) -> None:
     """nbgrader makes a gradebook that it doesn't find; a look must not."""
+    require_database(db_url)
     if db_url.startswith("sqlite:///"):
         path = Path(db_url.removeprefix("sqlite:///").partition("?")[0])
         if not path.is_file():
@@ -89,7 +91,7 @@ def _require_gradebook(db_url: str) -> None:
     engine = create_engine(db_url)
     try:
         if "assignment" not in inspect(engine).get_table_names():
-            raise GradingError(f"{db_url} is not an nbgrader gradebook. Name another with --db.")
+            raise GradingError(f"{shown_url(db_url)} is not an nbgrader gradebook. Name another with --db.")
     finally:
         engine.dispose()
 

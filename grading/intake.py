@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import difflib
+import os
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from grading.errors import GradingError
 from grading.layout import Layout
 
 LEARNER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
@@ -62,8 +64,17 @@ def read_roster(path: Path) -> dict[str, Learner] | None:
     """The class list, or None where there is none: then every folder's name is a learner, as nbgrader has it."""
     if not path.is_file():
         return None
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns, rows = reader.fieldnames or [], list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise GradingError(f"{path} cannot be read ({error}). Save the class list as CSV in UTF-8.") from error
+    if "id" not in columns:
+        raise GradingError(
+            f"{path} has no column id, only {printable(', '.join(columns)) or 'an empty first line'}. "
+            "Begin with the line id,first_name,last_name,email and separate by commas."
+        )
     return {
         row["id"]: Learner(row["id"], *(row.get(name) or "" for name in ("first_name", "last_name", "email")))
         for row in rows
@@ -111,15 +122,23 @@ def collect(
             reason = _folder_fault(folder, lab, known)
             if reason is not None:
                 refused.append(Refusal(printable(folder.name), reason))
-            elif (folder / lab).exists() or (folder / lab).is_symlink():
-                fault = _lab_fault(folder / lab, lab)
-                if fault is None:
-                    found.append(Submission(folder.name, lab, folder / lab))
-                else:
-                    refused.append(Refusal(folder.name, fault, learner=folder.name))
-            if reason is None:
-                refused += _unknown_labs(folder, labs)
+                continue
+            try:
+                fault = _lab_fault(folder / lab, lab) if os.path.lexists(folder / lab) else ""
+                unknown = _unknown_labs(folder, labs)
+            except OSError as error:
+                fault, unknown = unreadable(error), []
+            if fault is None:
+                found.append(Submission(folder.name, lab, folder / lab))
+            elif fault:
+                refused.append(Refusal(folder.name, fault, learner=folder.name))
+            refused += unknown
     return found, refused
+
+
+def unreadable(error: OSError) -> str:
+    """Why a submission's files cannot be read."""
+    return f"the files cannot be read ({error.strerror}); check their permissions"
 
 
 def _folder_fault(folder: Path, lab: str, known: Collection[str] | None) -> str | None:
@@ -147,7 +166,7 @@ def _lab_fault(folder: Path, lab: str) -> str | None:
         return f"{notebook.name} is a link, which could lead anywhere; submit the notebook itself"
     if notebook.is_file():
         return None
-    others = sorted(path.name for path in folder.glob("*.ipynb"))
+    others = sorted(path.name for path in folder.glob("*.ipynb") if path.is_file())
     if others:
         return f"no {notebook.name}, only {printable(', '.join(others))}; rename the notebook to {notebook.name}"
     return f"no {notebook.name} in the folder; ask the learner to submit it"

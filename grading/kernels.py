@@ -1,4 +1,5 @@
-"""A kernel manager for grading: the kernel goes into the sandbox, and no message of it can fill the grader's memory.
+"""A kernel manager for grading: the kernel goes into the sandbox, no message of it can fill the grader's memory, and
+none can change what an earlier cell showed.
 
 jupyter_client takes the provisioner from the kernel's specification; this manager names ours there, for its own kernel
 alone, so that the instructor's interactive kernels on the same server stay as they are.
@@ -11,13 +12,38 @@ from typing import Any
 import zmq
 import zmq.asyncio
 from jupyter_client import AsyncKernelManager
+from jupyter_client.asynchronous import AsyncKernelClient
+from jupyter_client.channels import AsyncZMQSocketChannel
+from traitlets import DottedObjectName, Type
 
 from grading.limits import Limits
+
+
+class LastingOutputs(AsyncZMQSocketChannel):
+    """Takes the names off outputs by which a later message could replace them.
+
+    Else code that has seen a hidden test could write it into an output from before, which the feedback page shows, and
+    a later cell could replace the points that a test gave.
+    """
+
+    async def get_msg(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """The next message."""
+        message: dict[str, Any] = await super().get_msg(*args, **kwargs)
+        message["content"].pop("transient", None)
+        return message
+
+
+class GradingKernelClient(AsyncKernelClient):
+    """An AsyncKernelClient for which an output, once shown, stays as it is."""
+
+    iopub_channel_class = Type(LastingOutputs)
 
 
 class GradingKernelManager(AsyncKernelManager):
     """An AsyncKernelManager whose kernel is sandboxed and whose clients refuse oversized messages."""
 
+    client_class = DottedObjectName("grading.kernels.GradingKernelClient")
+    client_factory = Type(GradingKernelClient)
     grading_limits: Limits = Limits()
     client_context: zmq.asyncio.Context | None = None
 

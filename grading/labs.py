@@ -18,6 +18,7 @@ from traitlets.config import Config
 
 from grading.errors import GradingError
 from grading.layout import Layout, sqlite_url
+from grading.nbgrader_log import NbgraderLog
 from grading.nbgrader_settings import course_config
 
 
@@ -42,8 +43,12 @@ def require_source(layout: Layout, lab: str) -> Path:
     if (layout.root / "solutions" / f"{lab}.py").is_file():
         from grading.release.build import build_source
         from grading.release.course import Course
+        from grading.release.errors import ReleaseError
 
-        build_source(lab, Course(layout.root))
+        try:
+            build_source(lab, Course(layout.root))
+        except ReleaseError as error:
+            raise GradingError(str(error)) from error
     return layout.source / lab / f"{lab}.ipynb"
 
 
@@ -52,7 +57,7 @@ def fingerprint(folder: Path) -> str:
     total = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not path.is_symlink():
-            total.update(str(path.relative_to(folder)).encode() + b"\0")
+            total.update(os.fsencode(path.relative_to(folder)) + b"\0")  # a name need not be UTF-8
             with path.open("rb") as file:
                 total.update(hashlib.file_digest(file, "sha256").digest())
     return total.hexdigest()
@@ -98,11 +103,13 @@ def add_lab(layout: Layout, lab: str, db_url: str) -> None:
             )
         )
         converter = GenerateAssignment(coursedir=CourseDirectory(config=config), config=config)
+        log = NbgraderLog()
+        converter.log = log.logger
         try:
             converter.start()
         except (NbGraderException, SystemExit) as error:
             raise GradingError(
-                f"nbgrader cannot enter {lab} into the gradebook: {str(error).splitlines()[0]}. "
+                f"nbgrader cannot enter {lab} into the gradebook: {log.last_error}. "
                 "If questions were added or removed after submissions came in, grade into a new gradebook (--db)."
             ) from error
 
@@ -110,13 +117,18 @@ def add_lab(layout: Layout, lab: str, db_url: str) -> None:
 def ensure_lab(layout: Layout, lab: str, db_url: str) -> None:
     """Enters the lab into the class's gradebook, or updates it there, unless it is there as it is."""
     template = template_db(layout, lab)
+    with Gradebook(sqlite_url(template), course_config(layout).CourseDirectory.course_id) as gradebook:
+        wanted = _cells(gradebook, lab)
+    if not wanted:
+        raise GradingError(
+            f"{lab} has no cell with nbgrader metadata, so there is nothing to grade. Mark its answers and tests "
+            f"in {layout.source / lab / lab}.ipynb with JupyterLab's Create Assignment, then run again."
+        )
     new = _new_sqlite_file(db_url)
     if new is not None:
         new.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(template, new)
         return
-    with Gradebook(sqlite_url(template), course_config(layout).CourseDirectory.course_id) as gradebook:
-        wanted = _cells(gradebook, lab)
     with Gradebook(db_url, course_config(layout).CourseDirectory.course_id) as gradebook:
         present = _cells(gradebook, lab)
     if present != wanted:

@@ -40,7 +40,13 @@ def clean_copy(source: Path, target: Path, lab: str) -> list[str]:
     """
     notebook = read_notebook(source / f"{lab}.ipynb")
     target.mkdir(parents=True)
-    nbformat.write(notebook, target / f"{lab}.ipynb")
+    try:
+        nbformat.write(notebook, target / f"{lab}.ipynb")
+    except UnicodeEncodeError as error:
+        raise SubmissionError(
+            f"{lab}.ipynb holds half a character ({error.object[error.start]!a}), which is no text; "
+            "delete it in JupyterLab, save and submit again"
+        ) from error
     return _copy_supporting_files(source, target)
 
 
@@ -85,7 +91,7 @@ def _parse(path: Path) -> Any:
         raise SubmissionError(
             f"{path.name} is not JSON (line {error.lineno}: {error.msg}); submit the .ipynb file that JupyterLab saved"
         ) from error
-    except (RecursionError, MemoryError) as error:
+    except (ValueError, RecursionError, MemoryError) as error:  # a ValueError: a number of thousands of digits
         raise SubmissionError(f"{path.name} is nested too deeply or too large to read; submit a notebook") from error
 
 

@@ -14,11 +14,13 @@ import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
+from types import FrameType
 from typing import Any
 
 from grading.limits import MIB
 
 WORKER_MEMORY_BYTES = 4096 * MIB
+CLEANING_SECONDS = 5
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ def run_tasks(function: str, tasks: Sequence[Any], *, jobs: int, deadline_second
                 yield done
     finally:
         for worker in workers:
+            worker.process.terminate()
+        for worker in workers:
             _end(worker)
 
 
@@ -101,19 +105,32 @@ def _start(function: str) -> _Worker:
 def _serve(pipe: Connection, function: str) -> None:
     """A worker's life: take a task, do it, report; ends when the parent closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    signal.signal(signal.SIGTERM, _leave)
     resource.setrlimit(resource.RLIMIT_DATA, (WORKER_MEMORY_BYTES, WORKER_MEMORY_BYTES))
     module, name = function.split(":")
     call = getattr(importlib.import_module(module), name)
     while True:
         try:
             task = pipe.recv()
-        except EOFError:
+        except (EOFError, ConnectionError):
             return
         try:
             answer = (call(task), "")
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the parent reports it with the task's name
             answer = (None, "".join(traceback.format_exception_only(error)).strip())
-        pipe.send(answer)
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:  # it was told to leave while at work
+            return
+        try:
+            pipe.send(answer)
+        except ConnectionError:  # the parent has given this task up
+            return
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)  # once: the cleaning that follows is not to be cut off
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(CLEANING_SECONDS)  # but it ends, come what may
+    raise SystemExit(0)
 
 
 def _look(worker: _Worker, deadline_seconds: float) -> Done | None:
@@ -139,6 +156,9 @@ def _look(worker: _Worker, deadline_seconds: float) -> Done | None:
 
 
 def _end(worker: _Worker) -> None:
+    """Lets the worker stop its kernel and remove its files, then makes sure."""
     worker.pipe.close()
+    worker.process.terminate()
+    worker.process.join(timeout=CLEANING_SECONDS)
     worker.process.kill()
     worker.process.join(timeout=10)

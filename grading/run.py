@@ -7,12 +7,13 @@ the class's gradebook. A run that is cut off goes on where it stopped.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import time
 import warnings
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from nbgrader.api import Gradebook, MissingEntry
@@ -20,7 +21,8 @@ from sqlalchemy.exc import SAWarning
 
 from grading import records
 from grading.delivery import Delivery, move_in, record_path
-from grading.intake import Learner, Refusal, Submission, collect, read_roster
+from grading.guard import one_run, require_database
+from grading.intake import Learner, Refusal, Submission, collect, read_roster, unreadable
 from grading.labs import copy_template, ensure_lab, fingerprint, grader_version, lab_ids, require_source
 from grading.layout import Layout
 from grading.limits import Limits
@@ -29,34 +31,11 @@ from grading.nbgrader_settings import course_config
 from grading.pool import Done, run_tasks
 from grading.records import FAILED, GRADED, REFUSED, Outcome
 from grading.sandbox import working_sandbox
+from grading.summary import Summary
 from grading.worker import Graded, Task
 
 OVERHEAD_SECONDS = 120  # for reading, converting and starting kernels, beside the limit on the learner's own time
 Progress = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What a run did.
-
-    Args:
-        lab: the lab.
-        db_url: the gradebook.
-        outcomes: one for each submission, in order of name.
-        export: the CSV file.
-        seconds: how long the run took.
-    """
-
-    lab: str
-    db_url: str
-    outcomes: tuple[Outcome, ...]
-    export: Path
-    seconds: float
-
-    @property
-    def failed(self) -> bool:
-        """Whether this machine, not a submission, is the reason that something is not graded."""
-        return any(outcome.status == FAILED for outcome in self.outcomes)
 
 
 def grade(
@@ -91,11 +70,12 @@ def grade(
 
     Raises:
         SandboxUnavailableError: when no sandbox can be had.
-        GradingError: for an unknown lab, or a gradebook that cannot take it.
+        GradingError: for an unknown lab, a gradebook that cannot take it, or another run in the same class folder.
     """
     run = _Run(lab, layout or Layout(), db_url, sandbox, jobs or os.cpu_count() or 1, limits or Limits(), cell_seconds)
     run.progress = progress or (lambda done, total, text: None)
-    with warnings.catch_warnings():
+    require_database(run.db_url)
+    with one_run(run.layout), warnings.catch_warnings():
         # nbgrader's own way of adding rows; SQLAlchemy 2 remarks on it for every learner
         warnings.simplefilter("ignore", SAWarning)
         return run.everything(learners, force)
@@ -122,6 +102,7 @@ class _Run:
         self.roster = read_roster(layout.roster)
         self.outcomes: dict[str, Outcome] = {}
         self.refusals: list[Outcome] = []
+        self.versions: dict[str, str] = {}  # by learner, from before the grading: files may change meanwhile
 
     def everything(self, learners: Collection[str] | None, force: bool) -> Summary:
         started = time.monotonic()
@@ -141,8 +122,6 @@ class _Run:
         outcomes = (*(self.outcomes[name] for name in sorted(self.outcomes)), *self.refusals)
         return Summary(self.lab, self.db_url, outcomes, export, time.monotonic() - started)
 
-    # Autograde ------------------------------------------------------------------------------------------------------
-
     def _grade_all(self, learners: Collection[str] | None, force: bool) -> None:
         known = None
         if self.roster is not None:
@@ -151,7 +130,8 @@ class _Run:
         for refusal in refusals:
             self._refuse(refusal, 0.0, "")
         self.source_version = fingerprint(self.layout.source / self.lab)
-        waiting = [submission for submission in submissions if force or not self._unchanged(submission)]
+        readable = [submission for submission in submissions if self._read_version(submission)]
+        waiting = [submission for submission in readable if force or not self._unchanged(submission)]
         total = len(waiting)
         tasks = [self._task(submission) for submission in waiting]
         deadline = self.limits.wall_seconds + OVERHEAD_SECONDS
@@ -160,14 +140,23 @@ class _Run:
             self._take(done)
             self.progress(count, total, f"graded {done.task.learner}")
 
-    def _version(self, submission: Submission) -> str:
-        parts = [fingerprint(submission.folder), self.source_version, str(self.limits), str(self.cell_seconds)]
-        return " ".join([*parts, self.db_url, str(self.sandbox), grader_version()])
+    def _read_version(self, submission: Submission) -> bool:
+        """Notes what is about to be graded, and with what; refuses files that cannot be read."""
+        try:
+            files = fingerprint(submission.folder)
+        except OSError as error:
+            self._refuse(Refusal(submission.learner, unreadable(error), submission.learner), 0.0, "")
+            return False
+        parts = [files, self.source_version, str(self.limits), str(self.cell_seconds)]
+        text = " ".join([*parts, self.db_url, str(self.sandbox), grader_version()])
+        # hashed, because the URL may hold a password and the record is printed by --json
+        self.versions[submission.learner] = hashlib.sha256(text.encode()).hexdigest()
+        return True
 
     def _unchanged(self, submission: Submission) -> bool:
         """Takes an earlier outcome over when the same files were graded the same way into this gradebook."""
         earlier = records.load(self._record(submission.learner))
-        if earlier is None or earlier.status == FAILED or earlier.version != self._version(submission):
+        if earlier is None or earlier.status == FAILED or earlier.version != self.versions[submission.learner]:
             return False
         try:
             entry = self.gradebook.find_submission(self.lab, submission.learner)
@@ -210,7 +199,7 @@ class _Run:
     def _take(self, done: Done) -> None:
         """Enters one finished task."""
         task: Task = done.task
-        version = self._version(Submission(task.learner, self.lab, task.folder))
+        version = self.versions[task.learner]
         graded: Graded | None = done.result
         if graded is None and not done.lost:
             # An exception of ours, or no kernel to be had: that says nothing about the submission.

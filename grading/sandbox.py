@@ -1,15 +1,14 @@
 """Builds the bubblewrap command that shuts a learner's kernel in, and finds out whether this machine can run it.
 
-What the sandbox shows is listed here and nowhere else: the system's programs and the Python environment, read-only;
-`course_lib`; a private work folder that holds the lab's supporting files. Everything else (the gradebook, other
-submissions, the solutions, the notebook with this lab's hidden tests, the grader's environment and network) simply
-isn't there.
+What the sandbox shows is listed here and in `grading.mounts`, and nowhere else: the system's programs and the Python
+environment, read-only; `course_lib`; a private work folder that holds the lab's supporting files. Everything else (the
+gradebook, other submissions, the solutions, the notebook with this lab's hidden tests, the grader's environment and
+network) simply isn't there.
 """
 
 from __future__ import annotations
 
 import functools
-import importlib.util
 import json
 import os
 import shutil
@@ -20,35 +19,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grading.limits import MIB, Limits
+from grading.mounts import (
+    FILES,
+    TOOLS,
+    WORK,
+    SandboxUnavailableError,
+    course_lib_folder,
+    open_parents,
+    python_folders,
+    system_mounts,
+)
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-WORK = "/home/learner"
 _HERE = Path(__file__).resolve().parent
-_TOOLS = "/opt/grading"
-_FILES = "/opt/grading/files"
-# Configuration that programs expect; none of it says anything about the people on this machine.
-_ETC = (
-    "ld.so.cache",
-    "ld.so.conf",
-    "ld.so.conf.d",
-    "localtime",
-    "alternatives",
-    "fonts",
-    "nsswitch.conf",
-    "mime.types",
-)
-REMEDY = (
-    "Install bubblewrap (Debian: apt-get install bubblewrap) and allow user namespaces "
-    "(sysctl kernel.unprivileged_userns_clone=1; in a container: run it with --security-opt seccomp=unconfined "
-    "or --privileged), or grade without isolation with --no-sandbox if you trust every submission."
-)
-
-
-class SandboxUnavailableError(ValueError):
-    """No sandbox can be had on this machine."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"No sandbox for learners' code: {reason}. {REMEDY}")
 
 
 @dataclass(frozen=True)
@@ -83,15 +65,15 @@ class Sandbox:
         settings = {
             "limits": self.limits.as_dict(),
             "uid": unprivileged_uid() if self.drop_root else None,
-            "files": _FILES,
+            "files": FILES,
             "work": WORK,
         }
         return [
             _bwrap(),
             *self._namespaces(),
             *self._private_mounts(),
-            *_open_parents([*_python_folders(), _course_lib(), *self._shown()]),
-            *_system_mounts(),
+            *open_parents([*python_folders(), course_lib_folder(), *self._shown()]),
+            *system_mounts(),
             *self._own_mounts(),
             *_environment_options({**_fixed_environment(self.limits), **environment}),
             "--chdir",
@@ -100,7 +82,7 @@ class Sandbox:
             sys.executable,
             "-I",
             "-S",
-            f"{_TOOLS}/inside.py",
+            f"{TOOLS}/inside.py",
             json.dumps(settings),
             *program,
         ]
@@ -126,9 +108,9 @@ class Sandbox:
     def _own_mounts(self) -> list[str]:
         options = []
         for tool in ("inside.py", "bounded_output.py"):
-            options += ["--ro-bind", str(_HERE / tool), f"{_TOOLS}/{tool}"]
+            options += ["--ro-bind", str(_HERE / tool), f"{TOOLS}/{tool}"]
         if self.files is not None:
-            options += ["--ro-bind", str(self.files), _FILES]
+            options += ["--ro-bind", str(self.files), FILES]
         if self.shared is not None:
             options += ["--bind", str(self.shared), str(self.shared)]
         for path in self.read_only:
@@ -152,61 +134,6 @@ def _bwrap() -> str:
     return found
 
 
-def _system_mounts() -> list[str]:
-    """Programs and libraries, read-only; links such as /bin -> usr/bin are made again, not followed."""
-    options: list[str] = []
-    for name in ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"):
-        path = Path("/", name)
-        if path.is_symlink():
-            options += ["--symlink", str(path.readlink()), str(path)]
-        elif path.is_dir():
-            options += ["--ro-bind", str(path), str(path)]
-    for name in _ETC:
-        options += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-    options += ["--ro-bind", str(_HERE / "sandbox_etc" / "passwd"), "/etc/passwd"]
-    options += ["--ro-bind", str(_HERE / "sandbox_etc" / "group"), "/etc/group"]
-    options += ["--ro-bind", str(_HERE / "sandbox_etc" / "hosts"), "/etc/hosts"]
-    python = [path for path in _python_folders() if not path.is_relative_to("/usr")]
-    outside = [path for path in python if not path.is_relative_to(REPOSITORY)]
-    inside = [path for path in python if path.is_relative_to(REPOSITORY)]
-    for path in outside:
-        options += ["--ro-bind", str(path), str(path)]
-    if any(REPOSITORY.is_relative_to(shown) for shown in [Path("/usr"), *outside]):
-        options += ["--perms", "0755", "--size", "65536", "--tmpfs", str(REPOSITORY)]
-    for path in [*inside, _course_lib()]:
-        options += ["--ro-bind", str(path), str(path)]
-    return options
-
-
-def _open_parents(paths: Sequence[Path]) -> list[str]:
-    """Makes the folders that lead to a mount point passable; bubblewrap makes them for their owner alone."""
-    parents = {parent for path in paths for parent in path.parents}
-    parents |= {Path("/etc"), Path("/var"), Path("/home"), *Path(_FILES).parents}
-    private = {Path("/"), Path("/tmp"), Path(WORK)}
-    wanted = [parent for parent in sorted(parents - private) if not parent.is_relative_to("/usr")]
-    return [option for parent in wanted for option in ("--perms", "0755", "--dir", str(parent))]
-
-
-def _python_folders() -> list[Path]:
-    """Where this interpreter and its packages live, with the links on the way resolved too."""
-    executable = Path(sys.executable).resolve().parent.parent
-    folders = {
-        Path(sys.prefix),
-        Path(sys.prefix).resolve(),
-        Path(sys.base_prefix),
-        Path(sys.base_prefix).resolve(),
-        executable,
-    }
-    return sorted(folder for folder in folders if folder != Path("/"))
-
-
-def _course_lib() -> Path:
-    spec = importlib.util.find_spec("course_lib")
-    if spec is None or not spec.submodule_search_locations:
-        raise SandboxUnavailableError("the package course_lib is not installed in this environment (run make setup)")
-    return Path(next(iter(spec.submodule_search_locations))).resolve()
-
-
 def _fixed_environment(limits: Limits) -> dict[str, str]:
     return {
         "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
@@ -220,7 +147,7 @@ def _fixed_environment(limits: Limits) -> dict[str, str]:
         "IPYTHONDIR": "/tmp/ipython",
         "PYTHONNOUSERSITE": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONPATH": _TOOLS,
+        "PYTHONPATH": TOOLS,
         "OMP_NUM_THREADS": "1",
         "COURSE_OUTPUT_BYTES": str(limits.output_bytes),
     }

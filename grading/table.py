@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from grading.guard import shown_url
 from grading.records import REFUSED, Outcome
 
 if TYPE_CHECKING:
-    from grading.run import Summary
+    from grading.summary import Summary
 
 _STYLES = {"graded": "green", REFUSED: "yellow", "grader failed": "red"}
 
@@ -39,7 +40,7 @@ def summary_data(summary: Summary) -> dict[str, Any]:
     """The same as plain data."""
     return {
         "lab": summary.lab,
-        "gradebook": summary.db_url,
+        "gradebook": shown_url(summary.db_url),
         "export": str(summary.export),
         "seconds": round(summary.seconds, 2),
         "outcomes": [outcome.as_dict() for outcome in summary.outcomes],

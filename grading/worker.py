@@ -6,8 +6,6 @@ in when it is complete.
 
 from __future__ import annotations
 
-import logging
-import re
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +21,9 @@ from traitlets.config import Config
 
 from grading.confined import KernelStartError
 from grading.errors import SubmissionError
+from grading.intake import unreadable
 from grading.layout import Layout, sqlite_url
+from grading.nbgrader_log import NbgraderLog
 from grading.nbgrader_settings import course_config
 from grading.notebook import clean_copy
 
@@ -87,10 +87,10 @@ def grade(task: Task) -> Graded:
     except SubmissionError as error:
         return Graded(refused=str(error))
     except OSError as error:
-        return Graded(refused=f"the files cannot be read ({error.strerror}); check their permissions")
+        return Graded(refused=unreadable(error))
     warnings.simplefilter("ignore", SAWarning)  # on nbgrader's own way of adding rows
     db_url = sqlite_url(task.work / "gradebook.db")
-    log = _Collector()
+    log = NbgraderLog()
     trouble = _autograde(task, db_url, log)
     if trouble:
         return Graded(refused=trouble)
@@ -99,7 +99,7 @@ def grade(task: Task) -> Graded:
     return _read_grades(task, db_url, autograded, tuple(remarks + what_happened(notebook) + log.remarks()))
 
 
-def _autograde(task: Task, db_url: str, log: _Collector) -> str:
+def _autograde(task: Task, db_url: str, log: NbgraderLog) -> str:
     config = course_config(
         task.layout,
         db_url=db_url,
@@ -150,37 +150,6 @@ def what_happened(notebook: nbformat.NotebookNode) -> list[str]:
     return found
 
 
-class _Collector(logging.Handler):
-    """Keeps nbgrader's log of one submission instead of printing it."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.records: list[str] = []
-        self.logger = logging.Logger("grading.worker", logging.INFO)
-        self.logger.addHandler(self)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.records.append(record.getMessage())
-
-    @property
-    def kernel_trouble(self) -> str:
-        """The message of a KernelStartError that nbgrader caught and logged."""
-        found = re.findall(r"KernelStartError: (.+)", "\n".join(self.records))
-        return found[-1] if found else ""
-
-    @property
-    def last_error(self) -> str:
-        """The last line of the last traceback: the error itself."""
-        traces = [record for record in self.records if record.startswith("Traceback")]
-        lines = (traces or self.records or ["no reason was logged"])[-1].strip().splitlines()
-        return lines[-1][:300]
-
-    def remarks(self) -> list[str]:
-        """What nbgrader repaired."""
-        missing = re.findall(r"Cell '([^']+)' is missing", "\n".join(self.records))
-        return [f"{name}: the cell was deleted and was put back" for name in missing]
-
-
 @dataclass(frozen=True)
 class FeedbackTask:
     """What a worker needs to write one learner's feedback page."""
@@ -196,7 +165,7 @@ def write_feedback(task: FeedbackTask) -> None:
     config = course_config(task.layout, db_url=task.db_url, assignment_id=task.lab, student_id=task.learner)
     config.GenerateFeedback.force = True
     converter = GenerateFeedback(coursedir=CourseDirectory(config=config), config=config)
-    log = _Collector()
+    log = NbgraderLog()
     converter.log = log.logger
     try:
         converter.start()

@@ -56,6 +56,16 @@ def test_an_mfu_in_percent_is_refused_with_the_limit():
     assert "0.4" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "words", [("1e308",), ("1e-320",), ("1e12", "--mfu", "1e-320"), ("1e12", "--instances", "9" * 400)]
+)
+def test_a_bill_beyond_the_range_of_numbers_is_refused(words):
+    result = course("cost", "llama3-8b", words[0], "p5.48xlarge", *words[1:], "--json")
+    assert result.returncode == 1
+    assert "leaves the range of numbers" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_cost_agrees_with_a_calculation_by_hand():
     """Oracle: tokens x 6N / (8 GPUs x 989e12 FLOP/s x 0.4) hours at 55.04 USD, with N from the Llama 3 model card."""
     (bill,) = json.loads(course("cost", "llama3-8b", "1e12", "p5.48xlarge", "--mfu", "0.4", "--json").stdout)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import nbformat
 import pytest
 
-from grading.demo_class.make import drafts, read_lab
+from grading.demo_class.drafts import drafts, read_lab
 from grading.layout import Layout
 from tests.e2e.notebook_page import open_notebook, run_all, show_code_cell, validate
 from tests.e2e.server import REPOSITORY, jupyterlab

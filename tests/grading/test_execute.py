@@ -9,8 +9,8 @@ from grading.execute import GradedExecute
 from tests.grading.conftest import LIMITS, nbgrader
 
 
-def run(cells: list, tmp_path, timeout: int = 4, **limits: int):
-    """The cells after GradedExecute; plain text makes a plain cell."""
+def run(cells: list, tmp_path, timeout: int = 30, **limits: int):
+    """The cells after GradedExecute; plain text makes a plain cell. A busy machine needs the long time limit."""
     made = [new_code_cell(cell) if isinstance(cell, str) else cell for cell in cells]
     notebook = new_notebook(cells=made, metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
     execute = GradedExecute(timeout=timeout, limits={**LIMITS.as_dict(), **limits})
@@ -34,17 +34,17 @@ def error(cell) -> str:
 
 
 @pytest.mark.parametrize(
-    ("bad", "reason"),
+    ("bad", "reason", "timeout"),
     [
-        ("import os; os._exit(0)", "ended the Python process"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "ended the Python process"),
-        ("import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass", "did not stop when asked"),
-        ("hoard = []\nwhile True: hoard.append(bytearray(2**24))", "more memory than it may have"),
+        ("import os; os._exit(0)", "ended the Python process", 30),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "ended the Python process", 30),
+        ("import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass", "did not stop when asked", 4),
+        ("hoard = []\nwhile True: hoard.append(bytearray(2**24))", "more memory than it may have", 30),
     ],
     ids=["os._exit", "kill -9", "loop that ignores interrupts", "memory hog"],
 )
-def test_a_cell_that_ends_its_kernel_costs_itself_alone(bad, reason, tmp_path):
-    cells = run(["x = 3", bad, "print(x + 1)"], tmp_path)
+def test_a_cell_that_ends_its_kernel_costs_itself_alone(bad, reason, timeout, tmp_path):
+    cells = run(["x = 3", bad, "print(x + 1)"], tmp_path, timeout=timeout)
     assert reason in error(cells[1])
     assert cells[1].metadata["grading"]["reason"] in error(cells[1])
     assert printed(cells[2]) == "4\n"
@@ -73,20 +73,20 @@ def test_a_test_that_ends_the_kernel_afterwards_is_not_run_again(tmp_path):
 
 
 def test_a_loop_is_stopped_and_the_kernel_lives_on(tmp_path):
-    cells = run(["x = [1]", "x.append(2)\nwhile True: pass", "print(x)"], tmp_path, timeout=2)
-    assert cells[1].metadata["grading"]["reason"] == "ran longer than 2 s and was stopped"
+    cells = run(["x = [1]", "x.append(2)\nwhile True: pass", "print(x)"], tmp_path, timeout=6)
+    assert cells[1].metadata["grading"]["reason"] == "ran longer than 6 s and was stopped"
     assert printed(cells[2]) == "[1, 2]\n"
 
 
 def test_the_whole_submission_has_a_deadline(tmp_path):
     loop = "import time\nwhile True:\n    try: time.sleep(60)\n    except BaseException: pass"
-    cells = run([loop] * 6 + ["print('late')"], tmp_path, timeout=1, wall_seconds=8)
-    assert "more than 8 s; this cell was not run" in error(cells[-1])
+    cells = run([loop] * 6 + ["print('late')"], tmp_path, timeout=1, wall_seconds=15)
+    assert "more than 15 s; this cell was not run" in error(cells[-1])
 
 
 def test_a_print_without_end_is_cut_and_stopped(tmp_path):
-    cells = run(["while True: print('x' * 1000)", "print('next')"], tmp_path, timeout=3, output_bytes=100_000)
-    assert "ran longer than 3 s" in cells[0].metadata["grading"]["reason"]
+    cells = run(["while True: print('x' * 1000)", "print('next')"], tmp_path, timeout=6, output_bytes=100_000)
+    assert "ran longer than 6 s" in cells[0].metadata["grading"]["reason"]
     assert len(printed(cells[0])) < 110_000
     assert printed(cells[1]) == "next\n"
 

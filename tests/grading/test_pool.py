@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,11 @@ def work(task: str) -> str:
         os.kill(os.getpid(), signal.SIGKILL)
     if task == "hang":
         time.sleep(60)
+    if task.startswith("/"):
+        try:
+            time.sleep(60)
+        finally:
+            Path(task).touch()
     if task == "raise":
         raise ValueError("no good")
     if task == "exit":
@@ -42,3 +48,14 @@ def test_a_bad_task_costs_itself_alone(jobs):
 
 def test_no_tasks_need_no_workers():
     assert list(run_tasks("no.such:module", [], jobs=2, deadline_seconds=1)) == []
+
+
+def test_a_stopped_worker_cleans_up_and_no_one_waits_for_it(tmp_path):
+    started = time.monotonic()
+    tasks = ["a", str(tmp_path / "cleaned")]
+    ends = run_tasks(f"{__name__}:work", tasks, jobs=2, deadline_seconds=30)
+    assert next(ends).result == "A"
+    time.sleep(1)
+    ends.close()
+    assert (tmp_path / "cleaned").exists()
+    assert time.monotonic() - started < 50  # the task itself sleeps for 60

@@ -17,7 +17,8 @@ import grading.run
 from grading.errors import GradingError
 from grading.layout import REPOSITORY
 from grading.limits import Limits
-from grading.run import Summary, grade
+from grading.run import grade
+from grading.summary import Summary
 from tests.grading.conftest import ESSAY_POINTS, LAB, LIMITS, POINTS, RIGHT, SECRET, STUB, notebook
 
 ALL = float(sum(POINTS.values()))

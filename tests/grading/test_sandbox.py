@@ -14,7 +14,8 @@ import pytest
 from grading import sandbox
 from grading.layout import REPOSITORY
 from grading.limits import MIB, Limits
-from grading.sandbox import Sandbox, SandboxUnavailableError, working_sandbox
+from grading.mounts import SandboxUnavailableError
+from grading.sandbox import Sandbox, working_sandbox
 
 # Both ways to shut a process in, where this machine allows both.
 WAYS = [False, True] if os.geteuid() == 0 and working_sandbox() else [working_sandbox()]
@@ -207,7 +208,7 @@ def test_where_namespaces_are_forbidden_it_refuses(monkeypatch, tmp_path):
 
 def test_the_repository_is_hidden_even_where_the_environment_lies_around_it(monkeypatch):
     """The oracle is bubblewrap's rule that a later mount covers an earlier one."""
-    monkeypatch.setattr(sandbox, "_python_folders", lambda: [REPOSITORY.parent])
+    monkeypatch.setattr("grading.mounts.python_folders", lambda: [REPOSITORY.parent])
     command = Sandbox(SMALL).command(["/bin/true"], {})
     shown = [command[i + 2] for i, option in enumerate(command) if option == "--ro-bind"]
     covers = [i for i, option in enumerate(command) if option == "--tmpfs" and command[i + 1] == str(REPOSITORY)]

@@ -73,3 +73,10 @@ def test_a_call_that_returns_none_shows_nothing_and_passes():
 @pytest.mark.parametrize("source", ["x = 3;", "x;", "%timeit f()", "def f(: broken"])
 def test_a_cell_without_a_last_value_drops_values(source):
     assert points(source, value("1")) == 4
+
+
+@pytest.mark.parametrize("text", ["'a hidden test'", "7.25"])
+def test_a_value_that_is_no_number_of_points_is_not_repeated_to_the_learner(text):
+    cell = new_code_cell(VALUE, outputs=[value(text)], metadata={"nbgrader": {"points": 4}})
+    settle(cell)
+    assert text.strip("'") not in cell.metadata["grading"]["reason"]
