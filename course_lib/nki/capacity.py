@@ -1,0 +1,62 @@
+"""Checks that the tiles which are alive at one time fit into SBUF and PSUM.
+
+A tile lives from its first write to its last use in program order. Tiles of 64 or 32 partitions can share a partition's
+bytes with others, so they count for half or a quarter: a lower bound, which never refuses what a compiler could place.
+The physical size is the limit; the documentation says that a little less is usable and prints no number.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from course_lib.nki.constants import MemoryRegion
+from course_lib.nki.errors import NkiValidationError
+
+if TYPE_CHECKING:
+    from course_lib.nki.session import Core
+    from course_lib.nki.storage import Storage
+
+
+def weight_bytes(storage: Storage) -> float:
+    """Bytes of one partition that a tile takes at least, when small tiles are stacked."""
+    share = 1.0 if storage.partitions > 64 else 0.5 if storage.partitions > 32 else 0.25
+    return storage.partition_bytes * share
+
+
+def peak_use(core: Core, buffer: MemoryRegion) -> tuple[float, list[Storage]]:
+    """Most bytes of a partition in use at one time, and the tiles that are alive then."""
+    tiles = [storage for storage in core.storages if storage.buffer is buffer and storage.first >= 0]
+    events: list[tuple[int, int, Storage]] = []
+    for tile in tiles:
+        events.append((tile.first, 1, tile))
+        events.append((tile.last + 1, 0, tile))
+    events.sort(key=lambda event: (event[0], event[1]))
+    used = peak = 0.0
+    moment = -1
+    for when, begins, tile in events:
+        used += weight_bytes(tile) if begins else -weight_bytes(tile)
+        if used > peak:
+            peak, moment = used, when
+    return peak, [tile for tile in tiles if tile.first <= moment <= tile.last]
+
+
+def check_capacity(core: Core) -> None:
+    """Refuses a kernel whose live tiles don't fit.
+
+    Raises:
+        NkiValidationError: naming the largest of them and their lines.
+    """
+    for buffer, room in (
+        (MemoryRegion.sbuf, core.hardware.sbuf_partition_bytes),
+        (MemoryRegion.psum, core.hardware.psum_partition_bytes),
+    ):
+        peak, alive = peak_use(core, buffer)
+        if peak > room:
+            largest = sorted(alive, key=weight_bytes, reverse=True)[:5]
+            listed = "; ".join(f"{tile.describe()}: {tile.partition_bytes:,} bytes" for tile in largest)
+            more = f" and {len(alive) - len(largest)} more" if len(alive) > len(largest) else ""
+            raise NkiValidationError(
+                f"{len(alive)} tiles alive at one time take {peak:,.0f} bytes of each {buffer.value} partition. "
+                f"Limit on {core.version.name}: {room:,} bytes. The largest: {listed}{more}. "
+                "Try: smaller blocks, a shorter life (load a tile just before its use), or a smaller format."
+            )
