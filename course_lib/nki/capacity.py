@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from course_lib.nki.constants import MemoryRegion
 from course_lib.nki.errors import NkiValidationError
+from course_lib.nki.placement import same_bytes
 
 if TYPE_CHECKING:
     from course_lib.nki.session import Core
@@ -26,15 +27,28 @@ def weight_bytes(storage: Storage) -> float:
 def peak_use(core: Core, buffer: MemoryRegion) -> tuple[float, list[Storage]]:
     """Most bytes of a partition in use at one time, and the tiles that are alive then."""
     tiles = [storage for storage in core.storages if storage.buffer is buffer and storage.first >= 0]
-    events: list[tuple[int, int, Storage]] = []
-    for tile in tiles:
-        events.append((tile.first, 1, tile))
-        events.append((tile.last + 1, 0, tile))
-    events.sort(key=lambda event: (event[0], event[1]))
+    # At one moment, ends (0) sort before beginnings (1).
+    events = [(tile.first, 1, number) for number, tile in enumerate(tiles)]
+    events += [(tile.last + 1, 0, number) for number, tile in enumerate(tiles)]
+    events.sort()
+    counted: dict[int, float] = {}
+    placed: list[Storage] = []
     used = peak = 0.0
     moment = -1
-    for when, begins, tile in events:
-        used += weight_bytes(tile) if begins else -weight_bytes(tile)
+    for when, begins, number in events:
+        tile = tiles[number]
+        if not begins:
+            used -= counted.pop(number)
+            if tile.address is not None:
+                placed.remove(tile)
+            continue
+        weight = weight_bytes(tile)
+        if tile.address is not None:
+            # The kernel may put two tiles at one address and read what is left of the first; they take the room of one.
+            weight = 0.0 if any(same_bytes(tile, other) for other in placed) else weight
+            placed.append(tile)
+        counted[number] = weight
+        used += weight
         if used > peak:
             peak, moment = used, when
     return peak, [tile for tile in tiles if tile.first <= moment <= tile.last]

@@ -14,7 +14,7 @@ class MemoryRegion(Enum):
     shared_hbm = "shared_hbm"
 
 
-class engine(Enum):  # noqa: N801 - the official spelling
+class engine(Enum):
     """Engines of a NeuronCore."""
 
     tensor = 1
@@ -26,7 +26,7 @@ class engine(Enum):  # noqa: N801 - the official spelling
     unknown = 0
 
 
-class reduce_cmd(Enum):  # noqa: N801
+class reduce_cmd(Enum):
     """What happens to an engine's accumulation registers."""
 
     idle = 0
@@ -36,7 +36,7 @@ class reduce_cmd(Enum):  # noqa: N801
     load_reduce = 4
 
 
-class dge_mode(Enum):  # noqa: N801
+class dge_mode(Enum):
     """Who generates DMA descriptors."""
 
     unknown = 0
@@ -45,21 +45,21 @@ class dge_mode(Enum):  # noqa: N801
     none = 3
 
 
-class oob_mode(Enum):  # noqa: N801
+class oob_mode(Enum):
     """What happens to an index out of bounds."""
 
     error = 0
     skip = 1
 
 
-class matmul_perf_mode(Enum):  # noqa: N801
+class matmul_perf_mode(Enum):
     """Performance mode of the tensor engine."""
 
     none = "none"
     double_row = "double_row"
 
 
-class nc_version(IntEnum):  # noqa: N801
+class nc_version(IntEnum):
     """Generation of the NeuronCore; kernels compare it with numbers."""
 
     gen2 = 2
@@ -67,7 +67,7 @@ class nc_version(IntEnum):  # noqa: N801
     gen4 = 4
 
 
-class dma_engine(Enum):  # noqa: N801
+class dma_engine(Enum):
     """Which DMA engine moves data between the cores of a pair."""
 
     dma = 1

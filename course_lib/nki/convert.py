@@ -40,7 +40,9 @@ def to_array(value: Any, options: Options) -> tuple[np.ndarray, DType]:
     stored = stored_as(dtype, options.precise)
     if array.dtype == bool:
         array = array.view(np.uint8)
-    return (array if array.dtype == stored else array.astype(stored)), dtype
+    if array.dtype != stored or not array.flags.writeable:  # the kernel may write to its copy
+        array = array.astype(stored)
+    return array, dtype
 
 
 def write_back(value: Any, array: np.ndarray) -> None:
@@ -81,11 +83,14 @@ def from_tensor(result: Any, torch_out: bool, options: Options) -> Any:
                 hint="allocate the result with buffer=nl.shared_hbm and copy into it with nisa.dma_copy",
             )
         array = np.ascontiguousarray(result.array)
-        if array.dtype != result.dtype.numpy:
+        if result.dtype == "bool":
+            array = array.astype(bool)
+        elif array.dtype != result.dtype.numpy:
             array = array.astype(result.dtype.numpy)
         return torch_tensor(array) if torch_out else array
     if isinstance(result, tuple | list):
-        return type(result)(from_tensor(item, torch_out, options) for item in result)
+        items = [from_tensor(item, torch_out, options) for item in result]
+        return type(result)(*items) if hasattr(result, "_fields") else type(result)(items)
     if isinstance(result, dict):
         return {name: from_tensor(item, torch_out, options) for name, item in result.items()}
     return result

@@ -125,10 +125,12 @@ def round_to(values: np.ndarray, stored: np.dtype[Any]) -> np.ndarray:
     if stored.kind in "iu" and values.dtype.kind not in "iub":
         limits = np.iinfo(stored)
         wide = np.rint(np.asarray(values, dtype=np.float64))
-        return np.nan_to_num(np.clip(wide, limits.min, limits.max), nan=0.0).astype(stored)
+        kept: np.ndarray = np.nan_to_num(np.clip(wide, limits.min, limits.max), nan=0.0)
+        return kept.astype(stored)
     if stored.kind in "iu" and values.dtype.kind in "iu":
         limits = np.iinfo(stored)
-        return np.clip(values, limits.min, limits.max).astype(stored)
+        within: np.ndarray = np.clip(values, limits.min, limits.max)
+        return within.astype(stored)
     with np.errstate(over="ignore", invalid="ignore"):
         return values.astype(stored)
 

@@ -15,15 +15,17 @@ from typing import Any
 
 import numpy as np
 
+from course_lib.nki.arguments import Arguments
 from course_lib.nki.capacity import check_capacity
 from course_lib.nki.constants import MemoryRegion
-from course_lib.nki.convert import from_tensor, is_array, to_array
+from course_lib.nki.convert import from_tensor
 from course_lib.nki.errors import broken_rule
 from course_lib.nki.launch import Launch
+from course_lib.nki.legacy import explain
 from course_lib.nki.options import Options
-from course_lib.nki.session import Core, running
+from course_lib.nki.session import Core, is_running, running
 from course_lib.nki.tensor import NkiTensor
-from course_lib.runtime.nki_environment import nki_settings
+from course_lib.runtime import nki_settings
 
 
 class Kernel:
@@ -45,15 +47,14 @@ class Kernel:
             raise broken_rule(
                 f"kernel[{lnc!r}]",
                 limit="1 or 2 physical cores form a logical core",
-                hint="use kernel[2](...), or course_lib.nki.collectives.launch for more cores",
+                hint="launch grids of the old interface are gone: use kernel[2](...) and loop inside the kernel; for "
+                "more cores, course_lib.nki.collectives.launch",
             )
         return Kernel(self.function, count)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Inside another kernel, calls the function; outside, runs it on the simulator."""
-        from course_lib.nki.session import _thread
-
-        if getattr(_thread, "core", None) is not None:
+        if is_running():
             return self.function(*args, **kwargs)
         return simulate(self)(*args, **kwargs)
 
@@ -66,17 +67,19 @@ def jit(fn: Callable[..., Any] | None = None, **settings: Any) -> Any:
 
     Args:
         fn: the function.
-        settings: refused: the modes and targets of old versions are gone.
+        settings: compiler settings and `mode`, which published kernels still pass; they change nothing here.
 
     Returns:
         A `Kernel`, or a decorator when called with parentheses.
+
+    Raises:
+        NkiValidationError: for `platform_target`, which NKI 0.3 removed.
     """
-    if settings:
-        names = ", ".join(settings)
+    if "platform_target" in settings:
         raise broken_rule(
-            f"nki.jit({names}=...)",
-            limit="nki.jit takes no options",
-            hint="choose the target with NEURON_PLATFORM_TARGET_OVERRIDE, and simulate with nki.simulate(kernel)",
+            f"nki.jit(platform_target={settings['platform_target']!r})",
+            limit="the target is no option of nki.jit since NKI 0.3",
+            hint="set NEURON_PLATFORM_TARGET_OVERRIDE, or pass target= to nki.simulate",
         )
     return Kernel if fn is None else fn if isinstance(fn, Kernel) else Kernel(fn)
 
@@ -108,8 +111,16 @@ def simulate(kernel: Callable[..., Any] | Kernel, options: Options | None = None
     return run
 
 
-def run_kernel(kernel: Kernel, args: Any, kwargs: Any, options: Options) -> tuple[Any, list[Core]]:
+def run_kernel(
+    kernel: Kernel, args: Any, kwargs: Any, options: Options, world: tuple[Any, int] | None = None
+) -> tuple[Any, list[Core]]:
     """Runs a kernel once.
+
+    Args:
+        kernel: what to run.
+        args, kwargs: its arguments.
+        options: settings.
+        world: what the ranks of a collective launch share, and this rank.
 
     Returns:
         Its results as arrays, and the cores with what they recorded.
@@ -117,38 +128,31 @@ def run_kernel(kernel: Kernel, args: Any, kwargs: Any, options: Options) -> tupl
     cores = max(1, kernel.lnc)
     launch = Launch(cores) if cores > 1 else None
     made = [Core(options, number, launch, grid=kernel.lnc > 0) for number in range(cores)]
+    for core in made:
+        core.world = world
     buffer = MemoryRegion.shared_hbm if launch is not None else MemoryRegion.private_hbm
-    torch_in = False
-    originals: list[tuple[Any, np.ndarray]] = []
-
-    def wrap(value: Any, name: str) -> Any:
-        nonlocal torch_in
-        if not is_array(value):
-            return value
-        torch_in = torch_in or not isinstance(value, np.ndarray)
-        array, dtype = to_array(value, options)
-        originals.append((value, array))
-        return made[0].adopt(array, dtype, buffer, name)
-
-    wrapped = [wrap(value, f"argument {place}") for place, value in enumerate(args)]
-    named = {name: wrap(value, name) for name, value in kwargs.items()}
-    results = _run_all(kernel, made, launch, wrapped, named)
+    arguments = Arguments(made[0], buffer, options)
+    placed, named = arguments.bind(kernel.function, args, kwargs)
+    results = _run_all(kernel, made, launch, placed, named)
     if launch is not None:
         launch.check_races()
     if options.capacity:
         for core in made:
             check_capacity(core)
     if options.execute:
-        for value, array in originals:
-            from_tensor_into(value, array)
-    return from_tensor(results[0], torch_in, options), made
+        arguments.write_back()
+    return from_tensor(results[0], arguments.torch, options), made
 
 
-def from_tensor_into(value: Any, array: np.ndarray) -> None:
-    """Copies an argument's values back where the simulator had to convert them."""
-    from course_lib.nki.convert import write_back
-
-    write_back(value, array)
+def _call(kernel: Kernel, args: list[Any], named: dict[str, Any]) -> Any:
+    """Runs the function; a call that an instruction does not accept is explained."""
+    try:
+        return kernel.function(*args, **named)
+    except TypeError as error:
+        better = explain(error)
+        if better is None:
+            raise
+        raise better from error
 
 
 def _run_all(
@@ -160,7 +164,7 @@ def _run_all(
     def work(number: int) -> None:
         try:
             with running(cores[number]), np.errstate(all="ignore"):
-                results[number] = kernel.function(*args, **named)
+                results[number] = _call(kernel, args, named)
         except BaseException as error:  # noqa: BLE001 - handed to the caller below
             failures[number] = error
         if launch is not None:
@@ -168,7 +172,7 @@ def _run_all(
 
     if launch is None:
         with running(cores[0]), np.errstate(all="ignore"):
-            return [kernel.function(*args, **named)]
+            return [_call(kernel, args, named)]
     threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(len(cores))]
     for thread in threads:
         thread.start()

@@ -1,22 +1,21 @@
-"""What the cores of one launch share: memory that all of them see, barriers, and the check that nobody reads too early.
+"""What the cores of one launch share: memory that all of them see, barriers, and messages.
 
-Each core runs the kernel on a thread of its own, as in the official simulator (LNC2).
+Each core runs the kernel on a thread of its own, as in the official simulator (LNC2). Whether two cores may touch the
+same bytes is judged by `races`, which does not depend on the order in which the threads happen to run.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from course_lib.nki.errors import NkiValidationError, broken_rule
-from course_lib.nki.instruction import Access, Instruction
+from course_lib.nki.errors import broken_rule
+from course_lib.nki.meeting import Meeting
+from course_lib.nki.races import Races
 from course_lib.nki.tensor import NkiTensor
 
 if TYPE_CHECKING:
     from course_lib.nki.session import Core
-
-BARRIER_SECONDS = 60.0  # a core that never comes must not hang a learner's notebook
 
 
 class Launch:
@@ -28,92 +27,69 @@ class Launch:
 
     def __init__(self, cores: int) -> None:
         self.cores = cores
-        self.failure: BaseException | None = None
-        self._lock = threading.Lock()
-        self._shared: dict[int, NkiTensor] = {}
-        self._barrier = threading.Barrier(cores)
-        self._epoch = [0] * cores
-        self._accesses: dict[int, list[tuple[int, int, Access, bool, str]]] = {}
-        self._mailboxes: dict[Any, Any] = {}
-        self._mail = threading.Condition(self._lock)
+        self.meeting = Meeting(cores, "core")
+        self.races = Races(cores)
+        self._shared: dict[int, tuple[Any, NkiTensor, int]] = {}
 
-    def shared_tensor(self, number: int, make: Callable[[], NkiTensor]) -> NkiTensor:
-        """The tensor behind the `number`-th shared allocation: the first core to come makes it, the others find it."""
-        with self._lock:
+    @property
+    def failure(self) -> BaseException | None:
+        """The first error of a core, once all have ended."""
+        return self.meeting.failure
+
+    def shared_tensor(self, core: Core, number: int, asked: Any, make: Callable[[], NkiTensor]) -> NkiTensor:
+        """The tensor behind the `number`-th shared allocation: the first core to come makes it, the others find it.
+
+        Args:
+            core: who asks.
+            number: how many shared allocations this core made, this one included.
+            asked: shape and format.
+            make: allocates it.
+
+        Raises:
+            NkiValidationError: when the cores ask for different tensors.
+        """
+        with self.meeting.lock:
             if number not in self._shared:
-                self._shared[number] = make()
-            return self._shared[number]
+                self._shared[number] = (asked, make(), core.program_id)
+            known, tensor, first = self._shared[number]
+        if known != asked:
+            raise broken_rule(
+                f"core {core.program_id} allocates {asked[0]} {asked[1]} as shared allocation number {number}, core "
+                f"{first} {known[0]} {known[1]} at {tensor.storage.line}",
+                limit="all cores of a launch allocate the same nl.shared_hbm tensors in the same order",
+                hint="allocate shared tensors outside of branches on nl.program_id, others with buffer=nl.private_hbm",
+            )
+        return tensor
 
     def barrier(self, core: Core) -> None:
         """Waits until all cores have come; what they wrote before is visible afterwards.
 
         Raises:
-            NkiValidationError: when another core ended or failed instead of coming.
+            NkiValidationError: when another core has ended, failed or waits for something else.
         """
-        try:
-            self._barrier.wait(timeout=BARRIER_SECONDS)
-        except threading.BrokenBarrierError:
-            raise broken_rule(
-                f"core {core.program_id} waits at a barrier that another core never reaches",
-                limit="every core of the launch passes each barrier",
-                hint="keep nisa.core_barrier and nisa.sendrecv out of branches that only one core takes",
-            ) from None
-        self._epoch[core.program_id] += 1
+        self.meeting.meet(core.program_id, "nisa.core_barrier", None, range(self.cores))
+        self.races.passed_barrier(core.program_id)
 
     def exchange(self, key: Any, core: Core, value: Any, sender: Any) -> Any:
-        """Leaves `value` under (key, this core) and takes what `sender` leaves under (key, sender).
+        """Gives `value` to the other cores that call with `key` too, and takes what `sender` gives.
 
         Raises:
-            NkiValidationError: when the sender never sends.
+            NkiValidationError: when another core has ended, failed or waits for something else.
         """
-        with self._mail:
-            self._mailboxes.setdefault((key, core.program_id), []).append(value)
-            self._mail.notify_all()
-            box = (key, sender)
-            if not self._mail.wait_for(lambda: self.failure or self._mailboxes.get(box), timeout=BARRIER_SECONDS):
-                raise broken_rule(
-                    f"core {core.program_id} waits for core {sender}, which never sends",
-                    limit="sendrecv is called by both cores, with ranks that match",
-                )
-            if self.failure is not None:
-                raise broken_rule(f"core {core.program_id} waits for core {sender}, which failed")
-            return self._mailboxes[box].pop(0)
+        given = self.meeting.meet(core.program_id, f"nisa.sendrecv {key}", value, range(self.cores))
+        self.races.passed_barrier(core.program_id)
+        return given[sender]
 
     def end(self, core: Core, failure: BaseException | None) -> None:
-        """A core has ended; if it failed, those that wait for it are let go."""
-        if failure is None:
-            return
-        with self._mail:
-            if self.failure is None or not isinstance(failure, NkiValidationError):
-                self.failure = self.failure or failure
-            self._mail.notify_all()
-        self._barrier.abort()
+        """A core has ended; those that wait for it are let go."""
+        self.meeting.leave(core.program_id, failure)
 
-    def note(self, core: Core, instruction: Instruction) -> None:
-        """Keeps accesses to shared memory for the check at the end."""
-        epoch = self._epoch[core.program_id]
-        for accesses, writes in ((instruction.reads, False), (instruction.writes, True)):
-            for access in accesses:
-                if access.storage.shared:
-                    entry = (core.program_id, epoch, access, writes, instruction.line)
-                    with self._lock:
-                        self._accesses.setdefault(id(access.storage), []).append(entry)
+    def note(self, core: Core, index: int, tensors: tuple[NkiTensor, ...], writes: bool, line: str) -> None:
+        """Keeps an instruction's accesses to shared memory for the check at the end."""
+        for tensor in tensors:
+            if tensor.storage.shared:
+                self.races.note(core.program_id, index, tensor, writes, line)
 
     def check_races(self) -> None:
-        """Finds reads and writes of the same shared bytes by two cores with no barrier between them.
-
-        Raises:
-            NkiValidationError: naming both lines; whatever order the threads happened to run in.
-        """
-        for entries in self._accesses.values():
-            writes = [entry for entry in entries if entry[3]]
-            for core, epoch, access, _, line in writes:
-                for other, when, touched, also_writes, at in entries:
-                    if other != core and when == epoch and access.overlaps(touched):
-                        what = "writes" if also_writes else "reads"
-                        raise broken_rule(
-                            f"core {other} {what} {touched.storage.describe()} at {at} while core {core} writes the "
-                            f"same bytes at {line}",
-                            limit="cores share memory only across a barrier",
-                            hint="put nisa.core_barrier between the write and the read, or let each core have its part",
-                        )
+        """Finds reads and writes of the same shared bytes by two cores with no barrier between them."""
+        self.races.check()

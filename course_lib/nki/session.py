@@ -1,24 +1,29 @@
 """A simulated core while it runs a kernel: allocates memory, counts and records instructions, keeps live ranges.
 
-`nki.language` and `nki.isa` are plain functions without a context argument, so the core that runs on this thread is kept
-here; that is the one piece of state that the official interface forces.
+Every instruction of `nki.isa` goes through `Core.issue`.
 """
 
 from __future__ import annotations
 
-import math
 import sys
-import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from course_lib.catalog import NeuronCore, neuron_core
+from course_lib.nki.active import current_core as current_core
+from course_lib.nki.active import is_running as is_running
+from course_lib.nki.active import running as running
 from course_lib.nki.constants import MemoryRegion, engine, nc_version
 from course_lib.nki.dtypes import DType, as_dtype, stored_as, uninitialised
 from course_lib.nki.errors import broken_rule, kernel_frame, kernel_line
-from course_lib.nki.instruction import Instruction
+from course_lib.nki.handle import NkiInstruction as NkiInstruction
+from course_lib.nki.instruction import Instruction, outline
 from course_lib.nki.options import Options
+from course_lib.nki.owed import FILL, OVERWRITES
+from course_lib.nki.placement import PARTITIONS as PARTITIONS
+from course_lib.nki.placement import check_address, check_on_chip, check_start, same_bytes, shape_of
+from course_lib.nki.psum import note_other_write
 from course_lib.nki.storage import Storage
 from course_lib.nki.tensor import NkiTensor
 from course_lib.nki.tracking import access_of, check_reads, check_writes, mark_written
@@ -26,23 +31,7 @@ from course_lib.nki.tracking import access_of, check_reads, check_writes, mark_w
 if TYPE_CHECKING:
     from course_lib.nki.launch import Launch
 
-PARTITIONS = 128
-_thread = threading.local()
-
-
-class NkiInstruction:
-    """Handle of an issued instruction; `a.depends_on(b)` makes `a` wait for `b` in the cost model."""
-
-    __slots__ = ("_core", "index")
-
-    def __init__(self, core: Core, index: int) -> None:
-        self._core, self.index = core, index
-
-    def depends_on(self, *producers: NkiInstruction) -> NkiInstruction:
-        """Adds scheduling dependencies; returns itself so that calls chain."""
-        if self._core.options.record:
-            self._core.instructions[self.index].depends_on.extend(producer.index for producer in producers)
-        return self
+_MATMULS = ("nc_matmul", "nc_matmul_mx")  # these keep account of PSUM themselves
 
 
 class Core:
@@ -56,7 +45,9 @@ class Core:
         launch: what the cores of the launch share.
         count: instructions issued so far.
         instructions: the record; empty unless `options.record`.
+        world: with `collectives.launch`, what all ranks share and this core's rank.
         storages: every allocation, in order.
+        registers, generators: each engine's accumulation registers and states of its random numbers.
     """
 
     def __init__(self, options: Options, program_id: int = 0, launch: Launch | None = None, grid: bool = False) -> None:
@@ -71,8 +62,11 @@ class Core:
         self.storages: list[Storage] = []
         self.placed: list[Storage] = []
         self.registers: dict[engine, np.ndarray] = {}
+        self.generators: dict[engine, np.ndarray] = {}
         self.random = np.random.default_rng(0)
+        self.world: tuple[Any, int] | None = None
         self._shared_count = 0
+        self._adopted: list[tuple[Storage, np.ndarray]] = []
 
     @property
     def num_programs(self) -> int:
@@ -91,7 +85,7 @@ class Core:
         Raises:
             NkiValidationError: for a shape, format, region or address that the core does not have.
         """
-        sizes = _shape_of(shape)
+        sizes = shape_of(shape)
         fmt = as_dtype(dtype)
         if not isinstance(buffer, MemoryRegion):
             raise broken_rule(
@@ -100,10 +94,17 @@ class Core:
                 hint="pass the object nl.sbuf, not a string",
             )
         if buffer is MemoryRegion.sbuf or buffer is MemoryRegion.psum:
-            _check_on_chip(sizes, fmt, buffer, self)
+            if sizes == (1,):  # register_load and register_store document single elements in this form
+                sizes = (1, 1)
+            check_on_chip(sizes, fmt, buffer, self.hardware)
         if buffer is MemoryRegion.shared_hbm and self.launch is not None:
             self._shared_count += 1
-            return self.launch.shared_tensor(self._shared_count, lambda: self._new(sizes, fmt, buffer, name))
+            return self.launch.shared_tensor(
+                self,
+                self._shared_count,
+                (sizes, fmt),
+                lambda: self._new(sizes, fmt, buffer, name or f"{buffer.value}_{self._shared_count}"),
+            )
         tensor = self._new(sizes, fmt, buffer, name)
         if address is not None:
             self._place(tensor.storage, address)
@@ -112,43 +113,42 @@ class Core:
     def _new(self, shape: tuple[int, ...], dtype: DType, buffer: MemoryRegion, name: str) -> NkiTensor:
         stored = stored_as(dtype, self.options.precise)
         array = np.empty(shape, dtype=stored)
-        if self.options.execute:
-            array.fill(uninitialised(stored))
         number = len(self.storages)
+        if number >= self.options.max_instructions:
+            raise broken_rule(
+                f"{number:,} allocations",
+                limit=f"{self.options.max_instructions:,} (Options.max_instructions)",
+                hint="look for a loop that never ends, or raise the limit",
+            )
         storage = Storage(
             shape, dtype, buffer, array, name or f"{buffer.value}_{number}", kernel_line(sys._getframe(1))
         )
+        if self.options.execute and storage.on_chip:
+            storage.owed = FILL
+        elif self.options.execute:
+            array.fill(uninitialised(stored))
         if self.options.uninitialised == "error":
-            storage.written = np.zeros(array.nbytes, dtype=bool)
+            storage.written = np.zeros(storage.nbytes, dtype=bool)
         self.storages.append(storage)
         return NkiTensor(storage, array)
 
     def adopt(self, array: np.ndarray, dtype: DType, buffer: MemoryRegion, name: str) -> NkiTensor:
         """A kernel's argument: memory that already has values."""
         storage = Storage(array.shape, dtype, buffer, array, name, "")
+        for other in self._adopted:
+            if np.may_share_memory(other[1], array):
+                storage.aliased = other[0].aliased = True
+        self._adopted.append((storage, array))
         self.storages.append(storage)
         return NkiTensor(storage, array)
 
     def _place(self, storage: Storage, address: tuple[int, int]) -> None:
-        partition, byte = int(address[0]), int(address[1])
-        if not storage.on_chip:
-            raise broken_rule(f"address={address} for {storage.name} in {storage.buffer.value}", limit="SBUF and PSUM")
-        room = _partition_bytes(storage.buffer, self.hardware)
-        last = byte + storage.partition_bytes
-        if partition < 0 or partition + storage.partitions > PARTITIONS or byte < 0 or last > room:
-            raise broken_rule(
-                f"{storage.name} {storage.shape} {storage.dtype} at address {address} reaches partition "
-                f"{partition + storage.partitions} and byte {last:,}",
-                limit=f"partition {PARTITIONS} and byte {room:,} of {storage.buffer.value}",
-                generation=self.version.name,
-            )
-        _check_start_partition(storage, partition)
-        storage.address = (partition, byte)
+        check_address(storage, address, self.hardware)
         self.placed = [other for other in self.placed if other.alive() is not None]
         for other in self.placed:
-            if _same_bytes(storage, other):
-                storage.overlaps.append(other)
-                other.overlaps.append(storage)
+            if same_bytes(storage, other):
+                storage.overlaps = (*storage.overlaps, other)
+                other.overlaps = (*other.overlaps, storage)
         self.placed.append(storage)
 
     def issue(
@@ -182,20 +182,41 @@ class Core:
         for tensor in reads:
             storage = tensor.storage
             storage.last = number
-            if storage.clobbered or storage.written is not None:
+            if storage.clobbered is not None or storage.written is not None:
                 check_reads(tensor)
+            if tensor.shape[0] != storage.shape[0]:
+                check_start(op, on, tensor)
         for tensor in writes:
             storage = tensor.storage
             storage.last = number
             if storage.first < 0:
                 storage.first = number
-            if storage.overlaps:
-                check_writes(storage)
+            if storage.overlaps or storage.clobbered is not None:
+                check_writes(tensor)
             if storage.written is not None:
                 mark_written(tensor)
+            if tensor.shape[0] != storage.shape[0]:
+                check_start(op, on, tensor)
+            if storage.lent:
+                storage.settle_borrowers()
+            if storage.on_chip and op not in _MATMULS:
+                self._overwrites(op, tensor, reads)
         if self.options.record or self.launch is not None:
             self._record(number, op, on, reads, writes, about)
         return NkiInstruction(self, number)
+
+    def _overwrites(self, op: str, tensor: NkiTensor, reads: tuple[NkiTensor, ...]) -> None:
+        """Forgets what a tile is owed when an instruction gives all of it new values anyway."""
+        storage = tensor.storage
+        direct = tensor.indirection is None
+        for read in reads:
+            if read.storage is storage:
+                return
+            direct = direct and read.indirection is None
+        if storage.buffer is MemoryRegion.psum:
+            note_other_write(tensor)
+        if storage.owed is not None and direct and tensor.memory is tensor.base and op in OVERWRITES:
+            storage.owed = None
 
     def _record(
         self,
@@ -206,109 +227,18 @@ class Core:
         writes: tuple[NkiTensor, ...],
         about: dict[str, Any] | None,
     ) -> None:
+        shared = self.launch is not None and any(tensor.storage.shared for tensor in (*reads, *writes))
+        if not self.options.record and not shared:
+            return
         frame = kernel_frame(sys._getframe(2))
         line = kernel_line(frame) if frame is not None else ""
-        made = Instruction(
-            number,
-            op,
-            on,
-            tuple(access_of(tensor) for tensor in reads),
-            tuple(access_of(tensor) for tensor in writes),
-            line,
-            about or {},
-        )
-        if self.options.record:
-            self.instructions.append(made)
-        if self.launch is not None:
-            self.launch.note(self, made)
-
-
-def current_core() -> Core:
-    """The core that runs a kernel on this thread.
-
-    Raises:
-        NkiValidationError: outside a kernel.
-    """
-    core = getattr(_thread, "core", None)
-    if core is None:
-        raise broken_rule(
-            "an NKI function was called outside a kernel",
-            limit="nki.isa and nki.language work while a kernel runs",
-            hint="put the call into a function decorated with @nki.jit and run nki.simulate(kernel)(...)",
-        )
-    return core  # type: ignore[no-any-return]
-
-
-class running:  # noqa: N801 - used as a context manager
-    """Makes a core the one that runs on this thread, for the length of a `with` block."""
-
-    def __init__(self, core: Core) -> None:
-        self._core, self._before = core, getattr(_thread, "core", None)
-
-    def __enter__(self) -> Core:
-        _thread.core = self._core
-        return self._core
-
-    def __exit__(self, *about: object) -> None:
-        _thread.core = self._before
-
-
-def _shape_of(shape: Any) -> tuple[int, ...]:
-    try:
-        sizes = tuple(int(size) for size in shape)
-    except TypeError:
-        raise broken_rule(f"shape={shape!r}", limit="a tuple of whole numbers, e.g. (128, 512)") from None
-    if not sizes or min(sizes) < 1:
-        raise broken_rule(f"shape={sizes}", limit="one dimension or more, each 1 or more")
-    return sizes
-
-
-def _partition_bytes(buffer: MemoryRegion, hardware: NeuronCore) -> int:
-    return hardware.sbuf_partition_bytes if buffer is MemoryRegion.sbuf else hardware.psum_partition_bytes
-
-
-def _check_on_chip(sizes: tuple[int, ...], dtype: DType, buffer: MemoryRegion, core: Core) -> None:
-    if len(sizes) < 2:
-        raise broken_rule(
-            f"shape={sizes} in {buffer.value}",
-            limit="on-chip tensors have a partition dimension and at least one free dimension",
-            hint=f"use ({sizes[0]}, 1)",
-        )
-    if sizes[0] > PARTITIONS:
-        raise broken_rule(
-            f"shape={sizes} in {buffer.value} has a partition dimension of {sizes[0]}",
-            limit=f"{PARTITIONS} partitions",
-            hint="split dimension 0 into tiles of nl.tile_size.pmax, or put it in a free dimension",
-        )
-    used = math.prod(sizes[1:]) * dtype.itemsize
-    room = _partition_bytes(buffer, core.hardware)
-    if used > room:
-        raise broken_rule(
-            f"shape={sizes} {dtype} in {buffer.value} takes {used:,} bytes of each partition",
-            limit=f"{room:,} bytes for each partition",
-            generation=core.version.name,
-            hint="use smaller tiles, or a format with fewer bytes",
-        )
-
-
-def _check_start_partition(storage: Storage, partition: int) -> None:
-    count = storage.partitions
-    allowed = (0,) if count > 64 else (0, 64) if count > 32 else (0, 32, 64, 96)
-    if partition not in allowed:
-        raise broken_rule(
-            f"{storage.name} with {count} partitions starts at partition {partition}",
-            limit=f"tiles of {count} partitions start at {', '.join(map(str, allowed))}",
-            hint="more than 64 partitions start at 0, more than 32 at 0 or 64, others at a multiple of 32",
-        )
-
-
-def _same_bytes(one: Storage, other: Storage) -> bool:
-    if one.buffer is not other.buffer or one.address is None or other.address is None:
-        return False
-    (p, b), (q, c) = one.address, other.address
-    return (
-        p < q + other.partitions
-        and q < p + one.partitions
-        and b < c + other.partition_bytes
-        and c < b + one.partition_bytes
-    )
+        if shared and self.launch is not None:
+            self.launch.note(self, number, reads, False, line)
+            self.launch.note(self, number, writes, True, line)
+        if not self.options.record:
+            return
+        about = dict(about) if about else {}
+        if "operands" in about:  # a record of a whole run must not keep every tile's memory
+            about["operands"] = tuple(outline(tensor) for tensor in about["operands"])
+        touched = [tuple(access_of(tensor) for tensor in tensors) for tensors in (reads, writes)]
+        self.instructions.append(Instruction(number, op, on, touched[0], touched[1], line, about))

@@ -30,7 +30,8 @@ def raw(tensor: NkiTensor) -> np.ndarray:
     places, inside = tensor.indirection.places(tensor)
     if inside is not None:
         raise out_of_bounds(tensor, inside)
-    return tensor.root.reshape(-1).view(tensor.array.dtype)[places]
+    gathered: np.ndarray = tensor.root.reshape(-1).view(tensor.array.dtype)[places]
+    return gathered
 
 
 def as_float32(tensor: NkiTensor) -> np.ndarray:

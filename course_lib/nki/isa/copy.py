@@ -12,7 +12,6 @@ import numpy as np
 from course_lib.nki.constants import engine, nc_version
 from course_lib.nki.errors import broken_rule
 from course_lib.nki.isa.rules import (
-    PSUM,
     need_engine,
     need_on_chip,
     need_same_layout,
@@ -56,7 +55,7 @@ def _copy_engine(wanted: Any, version: nc_version, dst: NkiTensor, src: NkiTenso
             hint="use nisa.activation(op=nl.copy, ...)",
         )
     need_sbuf_on_gpsimd("tensor_copy", wanted, dst, src)
-    return engine.vector if wanted is engine.unknown else wanted  # type: ignore[no-any-return]
+    return engine.vector if wanted is engine.unknown else wanted
 
 
 def memset(dst: NkiTensor, value: Any, engine: engine = engine.unknown, name: str | None = None) -> NkiInstruction:
@@ -84,8 +83,6 @@ def memset(dst: NkiTensor, value: Any, engine: engine = engine.unknown, name: st
     handle = core.issue(
         "memset", on, (), (dst,), {"elements": dst.size // dst.shape[0], "value": value, "operands": (dst,)}
     )
-    if dst.buffer is PSUM:
-        dst.storage.psum_regions.clear()
     if core.options.execute:
         if dst.indirection is None:
             dst.array[...] = value

@@ -13,7 +13,10 @@ import numpy as np
 from course_lib.nki.constants import engine, matmul_perf_mode, nc_version
 from course_lib.nki.dtypes import to_tfloat32
 from course_lib.nki.errors import broken_rule
+from course_lib.nki.indirection import for_tensor_engine
+from course_lib.nki.isa.operands import index_tiles
 from course_lib.nki.isa.rules import PSUM, SBUF, need_buffer, need_tensor
+from course_lib.nki.owed import add_product, owe_product
 from course_lib.nki.psum import accumulates
 from course_lib.nki.session import Core, NkiInstruction, current_core
 from course_lib.nki.tensor import NkiTensor
@@ -57,10 +60,13 @@ def nc_matmul(
     need_buffer("nc_matmul", "dst", need_tensor("nc_matmul", "dst", dst), PSUM, "allocate it with buffer=nl.psum")
     for role, tensor in (("stationary", stationary), ("moving", moving)):
         need_buffer("nc_matmul", role, need_tensor("nc_matmul", role, tensor), SBUF, "load it with nisa.dma_copy")
+    looked_up = dst.indirection is not None or stationary.indirection is not None or moving.indirection is not None
+    if looked_up:
+        dst, stationary, moving = (for_tensor_engine(tensor) for tensor in (dst, stationary, moving))
     _check_formats(dst, stationary, moving, is_transpose, perf_mode, core)
     k, m, n = _check_shapes(dst, stationary, moving, perf_mode, core)
     _check_tile(tile_position, tile_size, k, m, core)
-    adds = accumulates(dst, accumulate)
+    adds = accumulates(dst, accumulate, core.version, core.options.execute)
     about = {
         "k": k,
         "m": m,
@@ -69,20 +75,32 @@ def nc_matmul(
         "transpose": is_transpose,
         "onezero": is_stationary_onezero or is_moving_onezero,
         "double_row": perf_mode is matmul_perf_mode.double_row,
+        "tile_size": tuple(tile_size),
         "operands": (stationary, moving, dst),
     }
-    handle = core.issue("nc_matmul", engine.tensor, (stationary, moving), (dst,), about)
+    reads = (stationary, moving, *index_tiles(dst, stationary, moving)) if looked_up else (stationary, moving)
+    handle = core.issue("nc_matmul", engine.tensor, reads, (dst,), about)
     if core.options.execute:
-        product = _operand(stationary, k, m).T @ _operand(moving, k, n)
-        if dst.dtype == "float32" and dst.indirection is None and dst.array.shape == product.shape:
-            if adds:
-                dst.array += product
-            else:
-                dst.array[...] = product
-        else:
-            before = as_float32(dst).reshape(product.shape)
-            store(dst, before + product if adds else product)
+        _execute(dst, stationary, moving, k, m, n, adds)
     return handle
+
+
+def _execute(
+    dst: NkiTensor, stationary: NkiTensor, moving: NkiTensor, k: int, m: int, n: int, adds: bool | np.ndarray
+) -> None:
+    if stationary.indirection is None and moving.indirection is None and dst.indirection is None:
+        if type(adds) is bool and owe_product(dst, stationary, moving, adds):
+            return
+        if dst.memory is dst.base and not (adds is True or isinstance(adds, np.ndarray)):
+            dst.storage.owed = None
+    a, b = _operand(stationary, k, m), _operand(moving, k, n)
+    target = dst.array
+    if type(adds) is bool and dst.dtype == "float32" and dst.indirection is None:
+        add_product(target, a, b, adds)
+        return
+    product = (a.T @ b).reshape(dst.shape)
+    before = as_float32(dst)
+    store(dst, np.where(adds, before + product, product))
 
 
 def _operand(tensor: NkiTensor, rows: int, columns: int) -> np.ndarray:
@@ -183,6 +201,6 @@ def _check_tile(position: Any, size: Any, k: int, m: int, core: Core) -> None:
         if length not in (smallest, 64, 128) or start % length or start + length > 128 or need > length:
             raise broken_rule(
                 f"nc_matmul: {what} tile at {start} of {length} for an operand of {need}",
-                limit=f"tiles of {smallest}, 64 or 128, starting at a multiple of their size, no smaller than the operand",
+                limit=f"tiles of {smallest}, 64 or 128 that hold the operand and start at a multiple of their size",
                 generation=core.version.name,
             )

@@ -19,11 +19,16 @@ def need_tensor(op: str, role: str, value: Any) -> NkiTensor:
     """Refuses anything but a tile."""
     if isinstance(value, NkiTensor):
         return value
-    raise broken_rule(
-        f"{op}: {role} is {type(value).__name__}",
-        limit="a tile",
-        hint="allocate one with nl.ndarray(shape, dtype, buffer=nl.sbuf)",
-    )
+    raise broken_rule(f"{op}: {role} is {type(value).__name__}", limit="a tile", hint=tile_hint(value))
+
+
+def tile_hint(value: Any) -> str:
+    """What to do about something that was passed where a tile belongs."""
+    if type(value).__name__ == "NkiInstruction":
+        return "instructions return a handle, not a tile: allocate dst, pass dst=dst, and go on with dst"
+    if isinstance(value, list | tuple):
+        return "pass one tile at a time: loop over the list"
+    return "allocate one with nl.ndarray(shape, dtype, buffer=nl.sbuf)"
 
 
 def need_on_chip(op: str, role: str, tensor: NkiTensor) -> None:
