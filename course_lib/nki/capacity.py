@@ -66,11 +66,23 @@ def check_capacity(core: Core) -> None:
     ):
         peak, alive = peak_use(core, buffer)
         if peak > room:
-            largest = sorted(alive, key=weight_bytes, reverse=True)[:5]
-            listed = "; ".join(f"{tile.describe()}: {tile.partition_bytes:,} bytes" for tile in largest)
-            more = f" and {len(alive) - len(largest)} more" if len(alive) > len(largest) else ""
             raise NkiValidationError(
                 f"{len(alive)} tiles alive at one time take {peak:,.0f} bytes of each {buffer.value} partition. "
-                f"Limit on {core.version.name}: {room:,} bytes. The largest: {listed}{more}. "
+                f"Limit on {core.version.name}: {room:,} bytes. The largest: {_listed(alive)}. "
                 "Try: smaller blocks, a shorter life (load a tile just before its use), or a smaller format."
             )
+
+
+def _listed(alive: list[Storage], most: int = 4) -> str:
+    """The tiles in words, those of one line and shape together, the largest groups first."""
+    groups: dict[tuple[object, ...], list[Storage]] = {}
+    for tile in alive:
+        groups.setdefault((tile.line, tile.shape, tile.dtype), []).append(tile)
+    ordered = sorted(groups.values(), key=lambda tiles: sum(map(weight_bytes, tiles)), reverse=True)
+    words = [
+        f"{len(tiles)} of {tiles[0].shape} {tiles[0].dtype} allocated at {tiles[0].line}, "
+        f"{tiles[0].partition_bytes:,} bytes of a partition each"
+        for tiles in ordered[:most]
+    ]
+    rest = sum(map(len, ordered[most:]))
+    return "; ".join(words) + (f"; and {rest} more" if rest else "")

@@ -35,6 +35,8 @@ def to_array(value: Any, options: Options) -> tuple[np.ndarray, DType]:
         array = tensor.view(getattr(sys.modules["torch"], bits)).numpy().view(dtype.numpy) if bits else tensor.numpy()
     else:
         array = np.ascontiguousarray(value)
+    if array.dtype.names is not None:
+        array = array.view(dtype.numpy)
     if array.ndim == 0:
         array = array.reshape(1)
     stored = stored_as(dtype, options.precise)

@@ -113,7 +113,8 @@ class _Room:
 
     def __init__(self, partition_bytes: float) -> None:
         self._free = partition_bytes
-        self._living: list[tuple[int, int, Storage]] = []
+        self._living: list[tuple[int, int, int, Storage]] = []
+        self._taken = 0  # breaks ties: one instruction may write two tiles that die together
         self._fence: set[int] = set()
 
     def take(self, storage: Storage, index: int, users: dict[int, dict[Any, int]], before: set[int]) -> None:
@@ -121,14 +122,15 @@ class _Room:
         need = weight_bytes(storage)
         freed: set[int] = set()
         while self._free < need and self._living and self._living[0][0] < index:
-            _, _, dead = heapq.heappop(self._living)
+            _, _, _, dead = heapq.heappop(self._living)
             self._free += weight_bytes(dead)
             freed.update(users.pop(id(dead), {}).values())
         if freed:
             self._fence = freed
         before.update(self._fence)
         self._free -= need
-        heapq.heappush(self._living, (storage.last, index, storage))
+        heapq.heappush(self._living, (storage.last, index, self._taken, storage))
+        self._taken += 1
 
 
 class Dependencies:

@@ -92,6 +92,8 @@ def as_dtype(value: Any) -> DType:
     if type(value) is DType:
         return value
     name = str(value) if isinstance(value, (str, np.dtype)) else ""
+    if isinstance(value, np.dtype) and value.names is not None and len(value.names) == 1:
+        name = value.names[0]  # NumPy has no packed formats: np.dtype([("float8_e4m3fn_x4", np.uint32)]) names one
     if not name:
         text = str(value)
         name = text.removeprefix("torch.") if text.startswith("torch.") else np.dtype(value).name

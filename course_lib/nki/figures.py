@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from course_lib.nki.profile import Profile
     from course_lib.nki.storage import Storage
 
-# Okabe and Ito's colors, which readers with any color vision tell apart.
-_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
+# The book's palette, which readers with any color vision tell apart on a light and on a dark page.
+_COLORS = ("#1F78B4", "#CF5A0A", "#0A8F6A", "#B0609A", "#A8780A", "#7A7F87")
+_LIMIT, _SUM = _COLORS[1], _COLORS[5]
 _ENGINES = {"tensor": "Tensor", "vector": "Vector", "scalar": "Scalar", "gpsimd": "GpSimd", "sync": "Sync"}
 _MOST_BARS = 1500
 _MOST_TILES = 1500
-_UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "us"), (1.0, "ns"))
+_UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns"))
 
 
 def _unit(nanoseconds: float) -> tuple[float, str]:
@@ -73,13 +74,13 @@ def timeline(profile: Profile) -> tuple[go.Figure, str]:
                 y=place,
                 orientation="h",
                 name=op,
-                marker_color=color,
+                marker={"color": color, "line": {"color": "rgba(127, 127, 127, 0.6)", "width": 1}},
                 hovertext=text,
                 hoverinfo="text",
             )
         )
     figure.update_layout(barmode="overlay", bargap=0.2)
-    figure.update_xaxes(title_text=f"time ({name})")
+    figure.update_xaxes(title_text=f"time ({name})", rangemode="tozero")
     figure.update_yaxes(title_text="engine", categoryorder="array", categoryarray=order[::-1])
     busy = ", ".join(f"{title} {use.busy:.0%}" for title, use in profile.engines.items() if use.instructions)
     alt = f"Timeline of {profile.kernel} over {duration(profile.seconds)}. Busy: {busy}. {profile.bottleneck}"
@@ -132,13 +133,11 @@ def memory_map(profile: Profile, buffer: str = "sbuf") -> tuple[go.Figure, str]:
             figure.add_trace(box.update(line={"color": color, "width": 1}))
     moments, used = usage(lives)
     figure.add_trace(
-        go.Scatter(
-            x=[moment / unit for moment in moments], y=used, name="in use", line={"color": "#000000", "shape": "hv"}
-        )
+        go.Scatter(x=[moment / unit for moment in moments], y=used, name="in use", line={"color": _SUM, "shape": "hv"})
     )
     end = profile.schedule.total / unit
     figure.add_trace(
-        go.Scatter(x=[0, end], y=[room, room], name="capacity", mode="lines", line={"color": "#D55E00", "dash": "dash"})
+        go.Scatter(x=[0, end], y=[room, room], name="capacity", mode="lines", line={"color": _LIMIT, "dash": "dash"})
     )
     figure.update_xaxes(title_text=f"time ({name})")
     figure.update_yaxes(title_text=f"{buffer.upper()} bytes of a partition", rangemode="tozero")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -34,12 +34,14 @@ class Kernel:
     Args:
         function: the kernel.
         lnc: number of cores; 0 means one core without a launch grid.
+        schedule: pairs of instruction names, the second (or each of a list) before the first.
     """
 
-    def __init__(self, function: Callable[..., Any], lnc: int = 0) -> None:
+    def __init__(self, function: Callable[..., Any], lnc: int = 0, schedule: Sequence[Any] = ()) -> None:
         functools.update_wrapper(self, function)
         self.function = function
         self.lnc = lnc
+        self.schedule = schedule
 
     def __getitem__(self, lnc: Any) -> Kernel:
         count = lnc[0] if isinstance(lnc, tuple) and len(lnc) == 1 else lnc
@@ -50,7 +52,29 @@ class Kernel:
                 hint="launch grids of the old interface are gone: use kernel[2](...) and loop inside the kernel; for "
                 "more cores, course_lib.nki.collectives.launch",
             )
-        return Kernel(self.function, count)
+        return Kernel(self.function, count, self.schedule)
+
+    def with_schedule(self, edges: Sequence[Any]) -> Kernel:
+        """The same kernel with an order for named instructions.
+
+        The simulator computes in program order, which each valid schedule allows; the cost model ignores the edges.
+
+        Args:
+            edges: pairs (later, earlier) of names; earlier may be a list of names.
+
+        Raises:
+            NkiValidationError: for anything but such pairs.
+        """
+        for edge in edges:
+            pair = tuple(edge) if isinstance(edge, tuple | list) else ()
+            before = pair[1] if len(pair) == 2 and isinstance(pair[1], list | tuple) else pair[1:]
+            if len(pair) != 2 or not all(isinstance(name, str) for name in (pair[0], *before)):
+                raise broken_rule(
+                    f"with_schedule: {edge!r}",
+                    limit="pairs of names, (later, earlier) or (later, [earlier, ...])",
+                    hint='name instructions with name="...": [("second", "first")]',
+                )
+        return Kernel(self.function, self.lnc, tuple(edges))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Inside another kernel, calls the function; outside, runs it on the simulator."""

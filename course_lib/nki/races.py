@@ -99,24 +99,28 @@ class Races:
             NkiValidationError: naming the lines of both cores, the first pair in program order.
         """
         for (_, _), (storage, nbytes, touches) in sorted(self._touches.items(), key=lambda item: item[0][0]):
-            found = _collision(nbytes, sorted(touches, key=lambda touch: (touch.core, touch.index)))
+            found = _collision(nbytes, storage.shape[0], sorted(touches, key=lambda touch: (touch.core, touch.index)))
             if found is not None:
                 raise _race(storage, *found)
 
 
-def _collision(nbytes: int, touches: list[Touch]) -> tuple[Touch, Touch] | None:
+def _collision(nbytes: int, rows: int, touches: list[Touch]) -> tuple[Touch, Touch] | None:
     """The first write in program order whose bytes another core touches too, and that other access."""
     cores = sorted({touch.core for touch in touches})
     if len(cores) < 2 or not any(touch.writes for touch in touches):
         return None
     grain = min(touch.size for touch in touches)
+    # Cores that share out a scatter all write to the last row, which stands for padding and which nobody reads.
+    spare = np.zeros(nbytes // grain, dtype=bool)
+    if all(touch.writes and touch.places is not None for touch in touches):
+        spare[-(nbytes // rows // grain) :] = True
     written = [{touch.key() for touch in touches if touch.core == core and touch.writes} for core in cores]
     common = set.intersection(*written)
     early = {core: _early([touch for touch in touches if touch.core == core], common, nbytes, grain) for core in cores}
     for core in cores:
         own = [touch for touch in touches if touch.core == core and touch.writes and touch.key() not in common]
         others = [touch for touch in touches if touch.core != core]
-        found = _meeting(own, others, _marked(own, nbytes, grain) & _marked(others, nbytes, grain), grain)
+        found = _meeting(own, others, _marked(own, nbytes, grain) & _marked(others, nbytes, grain) & ~spare, grain)
         if found is None and common:
             same = [touch for touch in touches if touch.core == core and touch.writes and touch.key() in common]
             reads = [touch for touch in others if not touch.writes]

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 _MOST_LINES = 8
 _WIDTH = 76  # what a page of the course and a notebook show without scrolling
-_UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
+_UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 
 
 def duration(seconds: float) -> str:

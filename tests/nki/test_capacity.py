@@ -54,6 +54,7 @@ def test_all_of_sbuf_can_be_used_and_not_a_tile_more(target: str) -> None:
     with pytest.raises(nki.NkiValidationError, match=f"{ROOM[target]:,} bytes") as caught:
         run(tiles(fits + 1, 32 * KIB, together=True), target=target)
     assert "test_capacity.py:" in str(caught.value)
+    assert f"{fits + 1} of (128, 8192) float32 allocated at" in str(caught.value)  # a loop's tiles in one entry
 
 
 def test_tiles_that_live_one_after_the_other_share_the_room() -> None:

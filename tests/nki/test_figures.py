@@ -8,7 +8,7 @@ import pytest
 
 import course_lib.nki.isa as nisa
 import course_lib.nki.language as nl
-from course_lib.nki import profile
+from course_lib.nki import figures, profile
 
 from .profiled import add, naive_matmul
 
@@ -40,7 +40,7 @@ def test_every_figure_has_axis_titles_and_alt_text_with_its_numbers(made):
 def test_bars_of_the_timeline_add_up_to_the_busy_time(made):
     figure, alt = made.timeline()
     bar = trace(figure, "tensor_tensor")
-    unit = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3}[figure.layout.xaxis.title.text.split("(")[1].rstrip(")")]
+    unit = {"ns": 1e-9, "µs": 1e-6, "ms": 1e-3}[figure.layout.xaxis.title.text.split("(")[1].rstrip(")")]
     assert sum(bar.x) * unit == pytest.approx(made.engines["vector"].seconds)
     assert set(bar.y) == {"Vector"}
     assert made.bottleneck in alt
@@ -105,3 +105,10 @@ def test_the_roofline_point_is_the_kernel_and_lies_under_the_roof(product):
 def test_another_memory_is_refused(made):
     with pytest.raises(ValueError, match="choose 'sbuf' or 'psum'"):
         made.memory_map("hbm")
+
+
+def test_every_colour_is_one_of_the_books():
+    """Oracle: the book's palette, whose contrast on both pages tests/book/test_palette.py checks."""
+    from book.kit import palette
+
+    assert set(figures._COLORS) == set(palette.COLORS)

@@ -14,7 +14,7 @@ from course_lib.nki.cost import gpsimd, tensor_engine, vector_engine
 from course_lib.nki.cost.dma import Transfer, dma_transfer
 from course_lib.nki.instruction import Instruction
 
-__all__ = ["Price", "Transfer", "cycles", "dma_transfer", "price", "priced"]
+__all__ = ["Price", "Transfer", "cycles", "dma_transfer", "documented", "price", "priced"]
 
 Rule = Callable[[Instruction, NeuronCore], float]
 
@@ -104,6 +104,11 @@ def price(instruction: Instruction, core: NeuronCore) -> Price:
 def priced() -> tuple[str, ...]:
     """Instructions that have a rule, documented or nearest; all others get the general one."""
     return (*_STREAMED, *_OWN, *_NEAREST)
+
+
+def documented() -> tuple[str, ...]:
+    """Instructions whose rule is a formula that the documentation prints."""
+    return (*_STREAMED, *_OWN)
 
 
 def cycles(instruction: Instruction, core: NeuronCore) -> float:
