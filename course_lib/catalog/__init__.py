@@ -10,6 +10,7 @@ from course_lib.catalog.errors import CatalogError, UnknownNameError, UnknownPri
 from course_lib.catalog.frames import accelerators, claims, instances, prices, published
 from course_lib.catalog.instances import Instance, instance
 from course_lib.catalog.models import ModelConfig, gpt_config, model, models
+from course_lib.catalog.neuron_cores import NeuronCore, neuron_core
 from course_lib.catalog.prices import Price
 from course_lib.catalog.published import PublishedPoint, published_point, published_points
 
@@ -19,6 +20,7 @@ __all__ = [
     "Claim",
     "Instance",
     "ModelConfig",
+    "NeuronCore",
     "Price",
     "PublishedPoint",
     "UnknownNameError",
@@ -32,6 +34,7 @@ __all__ = [
     "instances",
     "model",
     "models",
+    "neuron_core",
     "prices",
     "published",
     "published_point",

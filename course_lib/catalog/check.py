@@ -15,6 +15,8 @@ from course_lib.catalog.instances import Instance
 from course_lib.catalog.loader import DATA, check_csv, check_toml
 from course_lib.catalog.lookup import index_names
 from course_lib.catalog.model_config import CatalogedModel
+from course_lib.catalog.neuron_cores import FILE as CORES
+from course_lib.catalog.neuron_cores import NeuronCore
 from course_lib.catalog.prices import FILE as PRICES
 from course_lib.catalog.prices import KEY as PRICE_KEY
 from course_lib.catalog.prices import Price
@@ -38,8 +40,9 @@ def check_catalog(folder: Path | str | None = None) -> list[str]:
     observed = check_csv(root / PRICES, Price, key=PRICE_KEY, references={"instance": machines.names})
     copied = check_csv(root / CLAIMS, Claim, key=CLAIM_KEY)
     shapes = check_toml(root / "models.toml", CatalogedModel)
+    cores = check_toml(root / CORES, NeuronCore)
     points = check_published(root / PUBLISHED)
-    loaded: tuple[Loaded[Any], ...] = (chips, machines, observed, copied, shapes, points)
+    loaded: tuple[Loaded[Any], ...] = (chips, machines, observed, copied, shapes, cores, points)
     errors: list[CatalogError] = [error for file in loaded for error in file.errors]
     errors += _ambiguous_names(chips)
     errors += _without_on_demand_row(machines, observed)

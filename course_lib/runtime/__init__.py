@@ -7,6 +7,8 @@ from course_lib.runtime.aws_local import Call, LocalAws, NotEmulatedError, NotLo
 from course_lib.runtime.deep import check_horovod_runs, check_ray_runs
 from course_lib.runtime.doctor import examine, exit_code
 from course_lib.runtime.findings import Finding
+from course_lib.runtime.nki_environment import nki_settings
+from course_lib.runtime.packages import is_stub
 
 __all__ = [
     "Call",
@@ -18,6 +20,8 @@ __all__ = [
     "check_ray_runs",
     "examine",
     "exit_code",
+    "is_stub",
     "local_aws",
+    "nki_settings",
     "require_loopback",
 ]
