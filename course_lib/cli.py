@@ -123,7 +123,7 @@ def _check_sandbox() -> Finding:
     import shutil
 
     from course_lib.runtime import Finding
-    from grading.mounts import SandboxUnavailableError
+    from grading.errors import SandboxUnavailableError
     from grading.sandbox import working_sandbox
 
     try:

@@ -157,8 +157,7 @@ def _plain_errors() -> Iterator[None]:
     """Turns the errors meant for people into one line each."""
     from sqlalchemy.exc import SQLAlchemyError
 
-    from grading.errors import GradingError
-    from grading.mounts import SandboxUnavailableError
+    from grading.errors import GradingError, SandboxUnavailableError
 
     try:
         yield

@@ -45,6 +45,14 @@ class ConfinedExecute(Execute):
         self._limits = Limits(**self.limits)
         self._deadline = time.monotonic() + self._limits.wall_seconds
 
+    def _count_anew(self) -> None:
+        """Before a cell: it has not begun, printed nothing and is in time."""
+        self._begun, self._received, self._timed_out = False, 0, False
+
+    async def _async_handle_timeout(self, timeout: int, cell: NotebookNode | None = None) -> Any:
+        self._timed_out = True
+        return await super()._async_handle_timeout(timeout, cell)
+
     def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> Any:
         """Counts a cell's output before nbclient keeps it."""
         if msg["msg_type"] == "execute_input":
@@ -71,6 +79,7 @@ class ConfinedExecute(Execute):
 
     def _silently(self, cell: NotebookNode) -> None:
         """Executes a cell that is not part of the notebook."""
+        self._count_anew()
         self.nb.cells.append(cell)
         try:
             self.execute_cell(cell, len(self.nb.cells) - 1, store_history=False)

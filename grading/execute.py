@@ -76,7 +76,7 @@ class GradedExecute(ConfinedExecute):
 
     def _attempt(self, cell: NotebookNode, index: int) -> str | None:
         """Executes one cell; returns None when the kernel lives, else what became of it."""
-        self._begun, self._received, self._timed_out = False, 0, False
+        self._count_anew()
         try:
             self.execute_cell(cell, index, store_history=True)
         except DeadKernelError:
@@ -94,10 +94,6 @@ class GradedExecute(ConfinedExecute):
             self._replay.append(index)
         return None
 
-    async def _async_handle_timeout(self, timeout: int, cell: NotebookNode | None = None) -> Any:
-        self._timed_out = True
-        return await super()._async_handle_timeout(timeout, cell)
-
     def _check_probe(self, cell: NotebookNode, index: int) -> None:
         """After a test, checks that the kernel still reports errors and results; if not, the test proved nothing."""
         if not (is_grade(cell) and not is_solution(cell)):
@@ -106,7 +102,6 @@ class GradedExecute(ConfinedExecute):
         trial = [*probe.make(), *([again] if again else [])]
         for source, expected in trial:
             scratch = new_code_cell(source)
-            self._begun, self._received, self._timed_out = False, 0, False
             try:
                 self._silently(scratch)
                 alive, honest = True, expected(scratch.outputs)
@@ -147,7 +142,6 @@ class GradedExecute(ConfinedExecute):
         """Runs earlier cells again for their effects; returns the one that the kernel did not survive, and why."""
         for index in replay:
             scratch = copy.deepcopy(self.nb.cells[index])
-            self._begun, self._received, self._timed_out = False, 0, False
             try:
                 self._silently(scratch)
                 if careful:

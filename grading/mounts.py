@@ -10,6 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from grading.errors import SandboxUnavailableError
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 WORK = "/home/learner"
 TOOLS = "/opt/grading"
@@ -26,18 +28,6 @@ _ETC = (
     "nsswitch.conf",
     "mime.types",
 )
-REMEDY = (
-    "Install bubblewrap (Debian: apt-get install bubblewrap) and allow user namespaces "
-    "(sysctl kernel.unprivileged_userns_clone=1; in a container: run it with --security-opt seccomp=unconfined "
-    "or --privileged), or grade without isolation with --no-sandbox if you trust every submission."
-)
-
-
-class SandboxUnavailableError(ValueError):
-    """No sandbox can be had on this machine."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"No sandbox for learners' code: {reason}. {REMEDY}")
 
 
 def system_mounts() -> list[str]:

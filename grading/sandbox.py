@@ -18,12 +18,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from grading.errors import SandboxUnavailableError
 from grading.limits import MIB, Limits
 from grading.mounts import (
     FILES,
     TOOLS,
     WORK,
-    SandboxUnavailableError,
     course_lib_folder,
     open_parents,
     python_folders,

@@ -142,7 +142,6 @@ class Dependencies:
     """
 
     def __init__(self, instructions: list[Instruction], sbuf_bytes: int, psum_bytes: int) -> None:
-        self._instructions = instructions
         self._memories: dict[Any, _Memory] = {}
         self._users: dict[int, dict[Any, int]] = {}
         placed = {MemoryRegion.sbuf: 0, MemoryRegion.psum: 0}

@@ -69,11 +69,7 @@ class DType(str):
 
 
 DTYPES: dict[str, DType] = {name: DType(name) for name in _NUMPY}
-FLOAT32 = DTYPES["float32"]
-LOW_PRECISION = tuple(
-    name for name, stored in _NUMPY.items() if DTYPES[name].is_float and np.dtype(stored).itemsize < 4
-)
-_SPELLINGS = {"bool_": "bool", "float8e4": "float8_e4m3", "float8e5": "float8_e5m2", "float8_e4m3b11fnuz": ""}
+_SPELLINGS = {"bool_": "bool", "float8e4": "float8_e4m3", "float8e5": "float8_e5m2"}
 _WIDER = {
     "float64": "nl.float32",
     "int64": "nl.int32",

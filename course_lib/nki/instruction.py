@@ -8,6 +8,7 @@ from typing import Any
 
 from course_lib.nki.constants import MemoryRegion, engine
 from course_lib.nki.dtypes import DType
+from course_lib.nki.pattern import is_dense
 from course_lib.nki.storage import Storage
 from course_lib.nki.tensor import NkiTensor
 
@@ -77,13 +78,8 @@ class Operand:
 
     def is_contiguous(self) -> bool:
         """Whether it covers storage in order; on chip, within each partition."""
-        expected = 1
         lowest = 1 if self.on_chip else 0
-        for step, count in zip(reversed(self.strides[lowest:]), reversed(self.shape[lowest:]), strict=True):
-            if count != 1 and step != expected:
-                return False
-            expected *= count
-        return True
+        return is_dense(self.strides[lowest:], self.shape[lowest:])
 
 
 def outline(tensor: NkiTensor) -> Operand:

@@ -24,7 +24,6 @@ from course_lib.nki.launch import Launch
 from course_lib.nki.legacy import explain
 from course_lib.nki.options import Options
 from course_lib.nki.session import Core, is_running, running
-from course_lib.nki.tensor import NkiTensor
 from course_lib.runtime import nki_settings
 
 
@@ -182,21 +181,20 @@ def _call(kernel: Kernel, args: list[Any], named: dict[str, Any]) -> Any:
 def _run_all(
     kernel: Kernel, cores: list[Core], launch: Launch | None, args: list[Any], named: dict[str, Any]
 ) -> list[Any]:
-    results: list[Any] = [None] * len(cores)
-    failures: list[BaseException | None] = [None] * len(cores)
-
-    def work(number: int) -> None:
-        try:
-            with running(cores[number]), np.errstate(all="ignore"):
-                results[number] = _call(kernel, args, named)
-        except BaseException as error:  # noqa: BLE001 - handed to the caller below
-            failures[number] = error
-        if launch is not None:
-            launch.end(cores[number], failures[number])
-
     if launch is None:
         with running(cores[0]), np.errstate(all="ignore"):
             return [_call(kernel, args, named)]
+    results: list[Any] = [None] * len(cores)
+
+    def work(number: int) -> None:
+        failure: BaseException | None = None
+        try:
+            with running(cores[number]), np.errstate(all="ignore"):
+                results[number] = _call(kernel, args, named)
+        except BaseException as error:  # noqa: BLE001 - the launch keeps it and it is raised below
+            failure = error
+        launch.end(cores[number], failure)
+
     threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(len(cores))]
     for thread in threads:
         thread.start()
@@ -205,6 +203,3 @@ def _run_all(
     if launch.failure is not None:
         raise launch.failure
     return results
-
-
-__all__ = ["Kernel", "NkiTensor", "default_options", "jit", "run_kernel", "simulate"]

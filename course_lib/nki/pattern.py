@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from course_lib.nki.tensor import NkiTensor
 
 
+def is_dense(strides: Sequence[int], shape: Sequence[int]) -> bool:
+    """Whether dimensions with these strides, in elements, lie in memory in order and without gaps."""
+    expected = 1
+    for step, count in zip(reversed(strides), reversed(shape), strict=True):
+        if count != 1 and step != expected:
+            return False
+        expected *= count
+    return True
+
+
 class BeyondStorage(NkiValidationError):
     """An access pattern leaves its storage."""
 

@@ -20,6 +20,7 @@ from course_lib.nki.indexing import DynamicSlice as DynamicSlice
 from course_lib.nki.indexing import is_plain_slice, plain_index
 from course_lib.nki.indirection import Indirection, Lookup, phantom, relaid
 from course_lib.nki.objects import NKIObject as NKIObject
+from course_lib.nki.pattern import is_dense
 from course_lib.nki.refusals import Refusals
 from course_lib.nki.storage import Storage
 
@@ -111,14 +112,8 @@ class NkiTensor(Refusals, record=False):
 
     def is_contiguous(self) -> bool:
         """Whether the view covers storage in order; on chip, within each partition."""
-        expected = 1
         lowest = 1 if self.on_chip else 0
-        for dim in range(self.ndim - 1, lowest - 1, -1):
-            if self.shape[dim] != 1:
-                if self.strides[dim] != expected:
-                    return False
-                expected *= self.shape[dim]
-        return True
+        return is_dense(self.strides[lowest:], self.shape[lowest:])
 
     def get_pattern(self) -> list[list[int]]:
         """`[[stride, count], ...]` of this view."""

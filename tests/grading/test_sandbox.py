@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from grading import sandbox
+from grading.errors import SandboxUnavailableError
 from grading.layout import REPOSITORY
 from grading.limits import MIB, Limits
-from grading.mounts import SandboxUnavailableError
 from grading.sandbox import Sandbox, working_sandbox
 
 # Both ways to shut a process in, where this machine allows both.
