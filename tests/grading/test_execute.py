@@ -98,6 +98,13 @@ def test_a_long_but_finite_output_costs_nothing(tmp_path):
     assert printed(cells[1]) == "1\n"
 
 
+def test_a_replay_counts_the_output_of_each_cell_by_itself(tmp_path):
+    talk = [f"x = {number}\nprint('y' * 200_000)" for number in range(10)]
+    cells = run([*talk, "import os; os._exit(0)", "print(x)"], tmp_path, output_bytes=100_000)
+    assert not any(error(cell) for cell in cells[:10])
+    assert printed(cells[-1]) == "9\n"
+
+
 def test_a_flood_past_the_kernels_own_limit_is_ended_from_outside(tmp_path):
     flood = (
         "kernel = get_ipython().kernel\nwhile True:\n"

@@ -68,6 +68,7 @@ def test_a_tensor_describes_its_layout():
     assert tensor.is_contiguous()
     assert tensor[0:64].is_contiguous()
     assert not tensor[:, ::2].is_contiguous()
+    assert numbered(128, 1, 64).permute((0, 2, 1)).is_contiguous()  # a dimension of one entry has no say
     assert not part.is_indirect()
 
 
