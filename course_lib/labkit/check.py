@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from IPython.display import SVG, display
+from IPython import display as notebook
 
 from course_lib.labkit.arrays import compare
 from course_lib.labkit.failures import LabFailure, Tampered, fail
@@ -167,7 +167,7 @@ class Check:
             fail(LabFailure(f"{self._subject}: this test cell holds no check; restore it from the released lab."))
         report = "\n".join(self._report)
         if self._drawn:
-            display(SVG(self._drawn))  # type: ignore[no-untyped-call]  # IPython's are untyped
+            notebook.display(notebook.SVG(self._drawn))  # type: ignore[no-untyped-call]  # IPython's are untyped
         if not self._earned and self._unwritten:
             fail(NotImplementedError(f"{self._subject} is not written yet: {_WRITE_IT}"))
         complete = self._earned >= self._weight
