@@ -79,11 +79,11 @@ def measure() -> list[Ratio]:
     generator = np.random.default_rng(0)
     a, b = (generator.random((SIZE, SIZE), dtype=np.float32) for _ in range(2))
     tile = a[:128, :512].copy()
-    plain, recorded = nki.simulate(tiled_matmul), nki.simulate(tiled_matmul, record=True)
+    plain, priced = nki.simulate(tiled_matmul), nki.profile(tiled_matmul)
     shape = f"{SIZE}x{SIZE}x{SIZE}"
     rows = [
         compare(f"tiled matmul {shape} fp32, simulated", lambda: plain(a, b), "numpy a.T @ b", lambda: a.T @ b),
-        compare(f"tiled matmul {shape} fp32, recorded", lambda: recorded(a, b), "numpy a.T @ b", lambda: a.T @ b),
+        compare(f"tiled matmul {shape} fp32, profiled", lambda: priced(a, b), "numpy a.T @ b", lambda: a.T @ b),
         compare(f"{REPEATS} adds of 128x512", lambda: nki.simulate(many_adds)(tile), "numpy add", numpy_adds(tile)),
     ]
     added = (rows[-1].our_seconds - rows[-1].peer_seconds) / REPEATS

@@ -4,6 +4,7 @@ No torch, no pandas: a laptop imports this in a fraction of a second.
 """
 
 from course_lib.arithmetic.activations import LayerActivations, layer_activations
+from course_lib.arithmetic.buckets import BucketPlan, best_buckets, padding_waste, powers_of_two
 from course_lib.arithmetic.checkpointing import (
     CheckpointInterval,
     checkpoint_interval,
@@ -11,6 +12,7 @@ from course_lib.arithmetic.checkpointing import (
     time_per_useful_time,
 )
 from course_lib.arithmetic.collectives import CollectiveTime, bus_bandwidth_factor, collective_time
+from course_lib.arithmetic.compilation import CompileBill, compile_bill, expected_shapes, longest_of
 from course_lib.arithmetic.compression import low_rank_compression, model_compression
 from course_lib.arithmetic.errors import ArithmeticInputError
 from course_lib.arithmetic.failures import (
@@ -44,8 +46,10 @@ from course_lib.arithmetic.utilization import hfu, mfu
 
 __all__ = [
     "ArithmeticInputError",
+    "BucketPlan",
     "CheckpointInterval",
     "CollectiveTime",
+    "CompileBill",
     "InferenceFlops",
     "LayerActivations",
     "ModelStates",
@@ -60,12 +64,15 @@ __all__ = [
     "accelerator_hours",
     "aggregate_flops_per_s",
     "attention_core_flops",
+    "best_buckets",
     "bus_bandwidth_factor",
     "checkpoint_interval",
     "collective_time",
+    "compile_bill",
     "cost_usd",
     "count_parameters",
     "distinct_experts",
+    "expected_shapes",
     "failure_share",
     "flops_per_s_per_accelerator",
     "hfu",
@@ -73,6 +80,7 @@ __all__ = [
     "kv_cache_bytes",
     "largest_model_parameters",
     "layer_activations",
+    "longest_of",
     "low_rank_compression",
     "matmul_intensity",
     "mean_seconds_between_failures",
@@ -80,7 +88,9 @@ __all__ = [
     "model_compression",
     "model_states",
     "observed_seconds_between_failures",
+    "padding_waste",
     "pipeline_bubble",
+    "powers_of_two",
     "roofline",
     "run_cost",
     "saving",

@@ -12,7 +12,8 @@ import importlib as _importlib
 for _name in ("failures", "wording", "pristine", "trust", "picture", "arrays", "check"):
     _importlib.reload(_importlib.import_module(f"course_lib.labkit.{_name}"))
 
-from course_lib.labkit.check import Check  # noqa: E402 - after the reload
+from course_lib.labkit import picture  # noqa: E402 - after the reload
+from course_lib.labkit.check import Check  # noqa: E402
 from course_lib.labkit.failures import LabFailure, Tampered  # noqa: E402
 
-__all__ = ["Check", "LabFailure", "Tampered"]
+__all__ = ["Check", "LabFailure", "Tampered", "picture"]

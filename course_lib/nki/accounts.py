@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from course_lib.nki.instruction import Instruction
 from course_lib.nki.schedule import COMPUTE, Schedule, engine_ghz
 from course_lib.nki.session import Core
+from course_lib.nki.source import text_of
 from course_lib.nki.verdict import critical_path
 
 
@@ -36,9 +36,10 @@ class LineCost:
         operations: names of the instructions that it issues.
         instructions: how many.
         cycles: of its compute engines, together.
-        seconds: that its instructions keep their engine (the DMA engines, all together) busy.
+        seconds: that its instructions keep their engine busy (the DMA engines: on average, as in `EngineUse`).
         critical_seconds: its part of the chain of instructions that makes the kernel as long as it is, waits included.
         hbm_bytes: that it moves over HBM.
+        text: the line itself; empty when its file is not at hand.
     """
 
     line: str
@@ -48,6 +49,7 @@ class LineCost:
     seconds: float
     critical_seconds: float
     hbm_bytes: int
+    text: str
 
 
 def engine_use(core: Core, plan: Schedule) -> dict[str, EngineUse]:
@@ -68,8 +70,9 @@ def engine_use(core: Core, plan: Schedule) -> dict[str, EngineUse]:
     return use
 
 
-def line_costs(instructions: list[Instruction], plan: Schedule) -> list[LineCost]:
+def line_costs(core: Core, plan: Schedule) -> list[LineCost]:
     """Cost of each kernel line, the most critical first."""
+    instructions = core.instructions
     critical: dict[str, float] = {}
     reached = 0.0
     for index in critical_path(plan):
@@ -83,7 +86,7 @@ def line_costs(instructions: list[Instruction], plan: Schedule) -> list[LineCost
     for line, places in gathered.items():
         moved = [plan.transfers[place] for place in places if place in plan.transfers]
         busy = sum(plan.busy[place] for place in places if place not in plan.transfers)
-        busy += sum(transfer.engine_ns * transfer.engines for transfer in moved)
+        busy += sum(transfer.engine_ns * transfer.engines for transfer in moved) / core.hardware.dma_engines
         costs.append(
             LineCost(
                 line=line,
@@ -93,6 +96,7 @@ def line_costs(instructions: list[Instruction], plan: Schedule) -> list[LineCost
                 seconds=busy * 1e-9,
                 critical_seconds=critical.get(line, 0.0) * 1e-9,
                 hbm_bytes=sum(transfer.hbm_read + transfer.hbm_written for transfer in moved),
+                text=text_of(line),
             )
         )
     return sorted(costs, key=lambda cost: (cost.critical_seconds, cost.seconds), reverse=True)

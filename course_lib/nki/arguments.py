@@ -76,7 +76,7 @@ class Arguments:
         self.torch = self.torch or not isinstance(value, np.ndarray)
         if id(value) in self._known:  # one array given twice is one tensor
             return self._known[id(value)][1]
-        array, dtype = to_array(value, self._options)
+        array, dtype = to_array(value, self._options, name)
         made = self._core.adopt(array, dtype, self._buffer, name)
         self._known[id(value)] = (value, made)
         return made

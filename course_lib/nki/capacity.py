@@ -26,6 +26,13 @@ def weight_bytes(storage: Storage) -> float:
 
 def peak_use(core: Core, buffer: MemoryRegion) -> tuple[float, list[Storage]]:
     """Most bytes of a partition in use at one time, and the tiles that are alive then."""
+    known = core.peaks.get(buffer)
+    if known is None or known[0] != core.count:
+        known = core.peaks[buffer] = core.count, _peak_use(core, buffer)
+    return known[1]
+
+
+def _peak_use(core: Core, buffer: MemoryRegion) -> tuple[float, list[Storage]]:
     tiles = [storage for storage in core.storages if storage.buffer is buffer and storage.first >= 0]
     # At one moment, ends (0) sort before beginnings (1).
     events = [(tile.first, 1, number) for number, tile in enumerate(tiles)]

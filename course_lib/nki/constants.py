@@ -8,6 +8,8 @@ from enum import Enum, IntEnum
 class MemoryRegion(Enum):
     """Where a tensor lives."""
 
+    __hash__ = object.__hash__  # members are compared by identity, and Enum's own hash runs in Python
+
     sbuf = "sbuf"
     psum = "psum"
     private_hbm = "private_hbm"
@@ -16,6 +18,8 @@ class MemoryRegion(Enum):
 
 class engine(Enum):
     """Engines of a NeuronCore."""
+
+    __hash__ = object.__hash__  # as for MemoryRegion
 
     tensor = 1
     vector = 5

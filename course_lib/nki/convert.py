@@ -26,9 +26,9 @@ def is_array(value: Any) -> bool:
     return isinstance(value, np.ndarray) or _is_torch(value)
 
 
-def to_array(value: Any, options: Options) -> tuple[np.ndarray, DType]:
-    """An argument as a contiguous NumPy array, sharing memory where it can, and its format."""
-    dtype = as_dtype(value.dtype)
+def to_array(value: Any, options: Options, name: str = "") -> tuple[np.ndarray, DType]:
+    """An argument, `name`, as a contiguous NumPy array, sharing memory where it can, and its format."""
+    dtype = as_dtype(value.dtype, f"the kernel's argument {name!r}" if name else "")
     if _is_torch(value):
         tensor = value.detach().cpu().contiguous()
         bits = _TORCH_BITS.get(str(dtype))

@@ -8,7 +8,6 @@ far loads run ahead.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
 from typing import Any
 
 from course_lib.nki.capacity import weight_bytes
@@ -52,27 +51,34 @@ class _Cell:
 class _Memory:
     """One memory, cut into cells of the size of its first access, so that far-apart accesses never meet."""
 
-    __slots__ = ("_bytes", "_cells", "_rows")
+    __slots__ = ("_bytes", "_cells", "_homes", "_rows")
 
     def __init__(self, first: Box) -> None:
         self._rows, self._bytes = first[1] - first[0] + 1, first[3] - first[2] + 1
         self._cells: dict[tuple[int, int], _Cell] = {}
+        self._homes: dict[Box, list[tuple[int, int]]] = {}
 
     def _home(self, box: Box) -> list[tuple[int, int]]:
+        known = self._homes.get(box)
+        if known is None:
+            known = self._homes[box] = self._places(box)
+        return known
+
+    def _places(self, box: Box) -> list[tuple[int, int]]:
         rows = range(box[0] // self._rows, box[1] // self._rows + 1)
         columns = range(box[2] // self._bytes, box[3] // self._bytes + 1)
         if len(rows) * len(columns) > _MOST_CELLS:
             return [_EVERYWHERE]
         return [(row, column) for row in rows for column in columns]
 
-    def _near(self, home: list[tuple[int, int]]) -> Iterator[_Cell]:
+    def _near(self, home: list[tuple[int, int]]) -> list[_Cell]:
+        cells = self._cells
         if home[0] == _EVERYWHERE:
-            yield from self._cells.values()
-            return
-        for place in (*home, _EVERYWHERE):
-            cell = self._cells.get(place)
-            if cell is not None:
-                yield cell
+            return list(cells.values())
+        near = [cells[place] for place in home if place in cells]
+        if _EVERYWHERE in cells:
+            near.append(cells[_EVERYWHERE])
+        return near
 
     def _cell(self, place: tuple[int, int]) -> _Cell:
         cell = self._cells.get(place)
@@ -113,7 +119,7 @@ class _Room:
 
     def __init__(self, partition_bytes: float) -> None:
         self._free = partition_bytes
-        self._living: list[tuple[int, int, int, Storage]] = []
+        self._living: list[tuple[int, int, int, float, Storage]] = []
         self._taken = 0  # breaks ties: one instruction may write two tiles that die together
         self._fence: set[int] = set()
 
@@ -122,14 +128,14 @@ class _Room:
         need = weight_bytes(storage)
         freed: set[int] = set()
         while self._free < need and self._living and self._living[0][0] < index:
-            _, _, _, dead = heapq.heappop(self._living)
-            self._free += weight_bytes(dead)
+            _, _, _, weight, dead = heapq.heappop(self._living)
+            self._free += weight
             freed.update(users.pop(id(dead), {}).values())
         if freed:
             self._fence = freed
         before.update(self._fence)
         self._free -= need
-        heapq.heappush(self._living, (storage.last, index, self._taken, storage))
+        heapq.heappush(self._living, (storage.last, index, self._taken, need, storage))
         self._taken += 1
 
 

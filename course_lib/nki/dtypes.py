@@ -77,10 +77,18 @@ _WIDER = {
     "complex64": "two float32 tensors",
     "complex128": "two float32 tensors",
 }
+_CONVERT = {
+    "float64": ": x.astype(np.float32), in torch x.float()",
+    "int64": ": x.astype(np.int32), in torch x.int()",
+}
 
 
-def as_dtype(value: Any) -> DType:
+def as_dtype(value: Any, whose: str = "") -> DType:
     """NKI's format for a name, a NumPy dtype, an ml_dtypes type or a torch dtype.
+
+    Args:
+        value: the format.
+        whose: the name of the array that has it, for the message.
 
     Raises:
         NkiValidationError: for a format that the hardware does not have, naming one that it has.
@@ -96,10 +104,11 @@ def as_dtype(value: Any) -> DType:
     name = _SPELLINGS.get(name, name)
     found = DTYPES.get(name)
     if found is None:
+        has = f"{whose} has dtype {name!r}, which does" if whose else f"dtype {name!r} does"
         raise broken_rule(
-            f"dtype {name!r} does not exist on a NeuronCore",
+            f"{has} not exist on a NeuronCore",
             limit="no 64-bit and no complex numbers; the formats are " + ", ".join(DTYPES),
-            hint=f"use {_WIDER[name]}" if name in _WIDER else "use one of these",
+            hint=f"use {_WIDER[name]}" + _CONVERT.get(name, "") * bool(whose) if name in _WIDER else "use one of these",
         )
     return found
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
-from types import FrameType
+from types import CodeType, FrameType
 
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
@@ -18,6 +19,7 @@ class NkiValidationError(ValueError, AssertionError):
 
 
 _NAMES: dict[str, str] = {}
+_LIBRARY = re.compile(r"[/\\\\]site-packages[/\\\\](numpy|torch)[/\\\\]")
 
 
 def _kernel_file(path: str) -> str:
@@ -26,6 +28,7 @@ def _kernel_file(path: str) -> str:
     if found is None:
         # The kernels that ship with the course live below this folder and are kernels all the same.
         own = path.startswith(_HERE) and not path.startswith(_HERE + "kernels" + os.sep)
+        own = own or _LIBRARY.search(path) is not None  # np.sum(tile) reaches the tile by way of NumPy's own files
         found = "" if own else _cell(path) or os.path.basename(path)
         if not found.startswith("In["):  # a cell's number changes when it runs again
             _NAMES[path] = found
@@ -58,6 +61,26 @@ def kernel_line(frame: FrameType | None = None) -> str:
     """`file.py:12` of the kernel's current line, empty when there is no kernel on the stack."""
     found = kernel_frame(frame or sys._getframe(1))
     return f"{_kernel_file(found.f_code.co_filename)}:{found.f_lineno}" if found is not None else ""
+
+
+class Lines:
+    """`kernel_line` for one run, in which the same places come up again and again."""
+
+    def __init__(self) -> None:
+        # The code objects are kept with their lines, so that no other one can take over an id.
+        self._known: dict[tuple[int, int], tuple[CodeType, str]] = {}
+
+    def of(self, frame: FrameType | None) -> str:
+        """The line at which the nearest frame of a kernel is, empty when there is none."""
+        found = kernel_frame(frame)
+        if found is None:
+            return ""
+        code = found.f_code
+        place = id(code), found.f_lasti
+        known = self._known.get(place)
+        if known is None:
+            known = self._known[place] = code, kernel_line(found)
+        return known[1]
 
 
 def broken_rule(what: str, *, limit: str = "", generation: str = "", hint: str = "") -> NkiValidationError:

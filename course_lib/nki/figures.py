@@ -5,11 +5,13 @@ Each function returns the figure and its alt text; plotly is imported when one i
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from course_lib.nki.capacity import weight_bytes
 from course_lib.nki.constants import MemoryRegion
 from course_lib.nki.report import duration, size
+from course_lib.nki.source import target_of, text_of
 from course_lib.nki.trace import dma_rows, lifetimes, usage
 
 if TYPE_CHECKING:
@@ -20,11 +22,24 @@ if TYPE_CHECKING:
 
 # The book's palette, which readers with any color vision tell apart on a light and on a dark page.
 _COLORS = ("#1F78B4", "#CF5A0A", "#0A8F6A", "#B0609A", "#A8780A", "#7A7F87")
+_PATTERNS = ("", "/", "x", ".")  # tell the second six from the first
 _LIMIT, _SUM = _COLORS[1], _COLORS[5]
 _ENGINES = {"tensor": "Tensor", "vector": "Vector", "scalar": "Scalar", "gpsimd": "GpSimd", "sync": "Sync"}
 _MOST_BARS = 1500
 _MOST_TILES = 1500
+_LONGEST_TEXT = 90
 _UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns"))
+
+
+def _look(number: int) -> tuple[str, str]:
+    """Color and pattern of the number-th kind."""
+    return _COLORS[number % len(_COLORS)], _PATTERNS[number // len(_COLORS) % len(_PATTERNS)]
+
+
+def _place(line: str) -> str:
+    """A kernel's line with its text."""
+    text = text_of(line)
+    return f"{line}: {text[:_LONGEST_TEXT]}" if text else line
 
 
 def _unit(nanoseconds: float) -> tuple[float, str]:
@@ -32,8 +47,9 @@ def _unit(nanoseconds: float) -> tuple[float, str]:
 
 
 def timeline(profile: Profile) -> tuple[go.Figure, str]:
-    """What each engine does when: one row for each engine, DMA transfers on rows of their own where they overlap.
+    """What each engine does when: one row for each engine, and as many rows for transfers as overlap at most.
 
+    A row of transfers is not a DMA engine: each transfer is shared out among up to 16 of them.
     Instructions of one row that follow each other closely are drawn as one bar when there are more than 1,500.
 
     Returns:
@@ -43,17 +59,20 @@ def timeline(profile: Profile) -> tuple[go.Figure, str]:
 
     plan, made = profile.schedule, profile.core.instructions
     unit, name = _unit(plan.total)
-    rows = dma_rows(plan)
+    found = dma_rows(plan)
+    several = any(found.values())
+    rows = {index: f"transfers {row + 1}" if several else "transfers" for index, row in found.items()}
     bars: dict[tuple[str, str], list[tuple[float, float, int]]] = {}
     for index, instruction in enumerate(made):
-        row = f"DMA {rows[index]}" if index in rows else _ENGINES[plan.queue[index]]
+        row = rows[index] if index in rows else _ENGINES[plan.queue[index]]
         key = (row, instruction.op)
         bars.setdefault(key, []).append((plan.start[index], plan.end[index], index))
     gap = plan.total / _MOST_BARS * 2 if len(made) > _MOST_BARS else 0.0
     present = {row for row, _ in bars}
     order = [title for title in _ENGINES.values() if title in present]
-    order += sorted((row for row in present if row.startswith("DMA")), key=lambda row: int(row.split()[1]))
+    order += sorted(set(rows.values()), key=lambda row: (len(row), row))
     operations = sorted({op for _, op in bars})
+    places = {line: _place(line) for line in {one.line for one in made}}
     figure = go.Figure()
     for number, op in enumerate(operations):
         base, width, place, text = [], [], [], []
@@ -65,8 +84,9 @@ def timeline(profile: Profile) -> tuple[go.Figure, str]:
                 width.append((end - start) / unit)
                 place.append(row)
                 what = f"{count} x {op}" if count > 1 else op
-                text.append(f"{what}, {made[first].line}, {duration((end - start) * 1e-9)}")
-        color = _COLORS[number % len(_COLORS)]
+                text.append(f"{what}, {duration((end - start) * 1e-9)}<br>{places[made[first].line]}")
+        color, pattern = _look(number)
+        line = {"color": "rgba(127, 127, 127, 0.6)", "width": 1}
         figure.add_trace(
             go.Bar(
                 x=width,
@@ -74,14 +94,14 @@ def timeline(profile: Profile) -> tuple[go.Figure, str]:
                 y=place,
                 orientation="h",
                 name=op,
-                marker={"color": color, "line": {"color": "rgba(127, 127, 127, 0.6)", "width": 1}},
+                marker={"color": color, "line": line, "pattern": {"shape": pattern}},
                 hovertext=text,
                 hoverinfo="text",
             )
         )
     figure.update_layout(barmode="overlay", bargap=0.2)
     figure.update_xaxes(title_text=f"time ({name})", rangemode="tozero")
-    figure.update_yaxes(title_text="engine", categoryorder="array", categoryarray=order[::-1])
+    figure.update_yaxes(title_text="engine", title_standoff=16, categoryorder="array", categoryarray=order[::-1])
     busy = ", ".join(f"{title} {use.busy:.0%}" for title, use in profile.engines.items() if use.instructions)
     alt = f"Timeline of {profile.kernel} over {duration(profile.seconds)}. Busy: {busy}. {profile.bottleneck}"
     return figure, alt
@@ -103,7 +123,8 @@ def memory_map(profile: Profile, buffer: str = "sbuf") -> tuple[go.Figure, str]:
     """Tiles in SBUF or PSUM: time to the right, bytes of a partition upwards, one box for each tile.
 
     Tiles with an address lie there; the others are put into the lowest gap, which shows how they fit, not where a
-    compiler would place them. Beyond 1,500 tiles only the sum is drawn.
+    compiler would place them. Beyond 1,500 tiles only the sum is drawn. The axis ends at the capacity, or closely above
+    the tiles where they take less than a third of it.
 
     Args:
         profile: of a kernel.
@@ -128,20 +149,29 @@ def memory_map(profile: Profile, buffer: str = "sbuf") -> tuple[go.Figure, str]:
     if len(lives) <= _MOST_TILES:
         for number, (line, corners) in enumerate(_boxes(lives, unit).items()):
             x, y = zip(*corners, strict=True)
-            color = _COLORS[number % len(_COLORS)]
-            box = go.Scatter(x=x, y=y, fill="toself", mode="lines", name=line or "argument")
-            figure.add_trace(box.update(line={"color": color, "width": 1}))
+            color, pattern = _look(number)
+            box = go.Scatter(x=x, y=y, fill="toself", mode="lines", name=target_of(line) or line or "argument")
+            box.update(hovertext=_place(line), hoverinfo="text", line={"color": color, "width": 1})
+            figure.add_trace(box.update(fillpattern={"shape": pattern}) if pattern else box)
     moments, used = usage(lives)
     figure.add_trace(
-        go.Scatter(x=[moment / unit for moment in moments], y=used, name="in use", line={"color": _SUM, "shape": "hv"})
+        go.Scatter(
+            x=[moment / unit for moment in moments],
+            y=used,
+            name="in use",
+            mode="lines",
+            line={"color": _SUM, "shape": "hv"},
+        )
     )
-    end = profile.schedule.total / unit
-    figure.add_trace(
-        go.Scatter(x=[0, end], y=[room, room], name="capacity", mode="lines", line={"color": _LIMIT, "dash": "dash"})
-    )
-    figure.update_xaxes(title_text=f"time ({name})")
-    figure.update_yaxes(title_text=f"{buffer.upper()} bytes of a partition", rangemode="tozero")
     peak = max(used, default=0.0)
+    limit = go.Scatter(x=[0, profile.schedule.total / unit], y=[room, room], name="capacity", mode="lines")
+    figure.add_trace(limit.update(line={"color": _LIMIT, "dash": "dash"}, showlegend=peak > room / 3))
+    figure.update_xaxes(title_text=f"time ({name})")
+    top = 1.05 * room if peak > room / 3 else 1.25 * peak or room
+    step = 2 ** max(8, round(math.log2(top / 5)))
+    places = list(range(0, room + 1, step))
+    figure.update_yaxes(title_text=f"{buffer.upper()} of a partition (KiB)", range=[0, top])
+    figure.update_yaxes(tickvals=places, ticktext=[f"{place / 1024:g}" for place in places])
     alt = (
         f"{len(lives)} tiles in {buffer.upper()} over {duration(profile.seconds)}: at most {size(peak)} of the "
         f"{size(room)} of a partition are in use at one time."

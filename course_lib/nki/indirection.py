@@ -61,22 +61,27 @@ class Lookup(Indirection):
     def places(self, tensor: NkiTensor) -> tuple[np.ndarray, np.ndarray | None]:
         if self.vector is not None:
             return self._places_by_partition(tensor)
-        value = int(self.scalar.array.reshape(-1)[0]) if hasattr(self.scalar, "array") else int(self.scalar)
+        value = int(self.found()[0])
         places = self._walk(self.pattern) + (self.start + value * self.step)
         if not 0 <= value < self.length:
             return places, np.zeros(self.shape, dtype=bool)
         return places, self._inside(tensor, places)
 
+    def found(self) -> np.ndarray:
+        """The indices as they stand in memory now; tiles of several columns are read column by column."""
+        if self.vector is not None:
+            return np.asarray(self.vector.array.astype(np.int64).T.reshape(-1)[: self.shape[0]])
+        value = self.scalar.array.reshape(-1)[0] if hasattr(self.scalar, "array") else self.scalar
+        return np.array([int(value)], dtype=np.int64)
+
     def _places_by_partition(self, tensor: NkiTensor) -> tuple[np.ndarray, np.ndarray | None]:
-        assert self.vector is not None
         if tensor.on_chip:
             raise broken_rule(
                 f"one index for each partition into {tensor.storage.describe()}",
                 limit="vector offsets index tensors in HBM",
                 hint="use nisa.nc_n_gather or nisa.local_gather within SBUF",
             )
-        # Index tiles of several columns are read column by column.
-        found = self.vector.array.astype(np.int64).T.reshape(-1)[: self.shape[0]]
+        found = self.found()
         pairs = [[0, self.shape[0]], *self.pattern[1:]]  # each partition starts where its own index says
         apart = (-1, *[1] * (len(pairs) - 1))
         places = self._walk(pairs) + (self.start + found * self.step).reshape(apart)

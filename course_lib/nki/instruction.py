@@ -84,10 +84,14 @@ class Operand:
 
 def outline(tensor: NkiTensor) -> Operand:
     """A tensor without its memory."""
-    memory = tensor.memory
-    size = memory.itemsize
-    strides = tuple([step // size for step in memory.strides])
-    return Operand(tensor.shape, tensor.dtype, strides, tensor.buffer, tensor.storage, tensor.indirection is not None)
+    known = tensor.outline
+    if known is None:
+        memory, looked_up = tensor.memory, tensor.indirection is not None
+        size = memory.itemsize
+        strides = tuple([step // size for step in memory.strides])
+        known = Operand(tensor.shape, tensor.dtype, strides, tensor.buffer, tensor.storage, looked_up)
+        tensor.outline = known
+    return known
 
 
 @dataclass(slots=True)

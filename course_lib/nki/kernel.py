@@ -23,6 +23,7 @@ from course_lib.nki.errors import broken_rule
 from course_lib.nki.launch import Launch
 from course_lib.nki.legacy import explain
 from course_lib.nki.options import Options
+from course_lib.nki.patience import watched
 from course_lib.nki.session import Core, is_running, running
 from course_lib.runtime import nki_settings
 
@@ -162,15 +163,16 @@ def run_kernel(
     if options.capacity:
         for core in made:
             check_capacity(core)
-    if options.execute:
-        arguments.write_back()
-    return from_tensor(results[0], arguments.torch, options), made
+    with np.errstate(all="ignore"):  # values that are still owed are computed here
+        if options.execute:
+            arguments.write_back()
+        return from_tensor(results[0], arguments.torch, options), made
 
 
-def _call(kernel: Kernel, args: list[Any], named: dict[str, Any]) -> Any:
-    """Runs the function; a call that an instruction does not accept is explained."""
+def _call(kernel: Kernel, core: Core, args: list[Any], named: dict[str, Any]) -> Any:
+    """Runs the function; a call that an instruction does not accept is explained, an endless loop ended."""
     try:
-        return kernel.function(*args, **named)
+        return watched(core, lambda: kernel.function(*args, **named))
     except TypeError as error:
         better = explain(error)
         if better is None:
@@ -183,23 +185,20 @@ def _run_all(
 ) -> list[Any]:
     if launch is None:
         with running(cores[0]), np.errstate(all="ignore"):
-            return [_call(kernel, args, named)]
+            return [_call(kernel, cores[0], args, named)]
     results: list[Any] = [None] * len(cores)
 
     def work(number: int) -> None:
         failure: BaseException | None = None
         try:
             with running(cores[number]), np.errstate(all="ignore"):
-                results[number] = _call(kernel, args, named)
+                results[number] = _call(kernel, cores[number], args, named)
         except BaseException as error:  # noqa: BLE001 - the launch keeps it and it is raised below
             failure = error
         launch.end(cores[number], failure)
 
     threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(len(cores))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    launch.run_all(threads)
     if launch.failure is not None:
         raise launch.failure
     return results

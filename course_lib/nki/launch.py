@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from course_lib.nki.errors import broken_rule
 from course_lib.nki.meeting import Meeting
+from course_lib.nki.patience import Crew
 from course_lib.nki.races import Races
 from course_lib.nki.tensor import NkiTensor
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from course_lib.nki.session import Core
 
 
-class Launch:
+class Launch(Crew):
     """Shared state of `cores` cores that run the same kernel.
 
     Args:

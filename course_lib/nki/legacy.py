@@ -5,6 +5,7 @@ Source: Neuron documentation 2.32, "NKI migration guides".
 
 from __future__ import annotations
 
+import dis
 import re
 import sys
 from importlib.abc import Loader, MetaPathFinder
@@ -56,6 +57,7 @@ _ARGUMENTS = {
     "buffer": "the place of the result is that of dst: allocate dst with nl.ndarray(..., buffer=...)",
     "dst_rmw_op": "use nisa.dma_compute for read-modify-write",
     "unique_indices": "use nisa.dma_compute",
+    "use_gpsimd_dma": "write dma_engine=nisa.dma_engine.gpsimd_dma",
     "imm": "the argument is called src",
     "pred": "affine_select takes pattern=, channel_multiplier=, offset= and cmp_op=",
     "expr": "iota takes pattern=, offset= and channel_multiplier=",
@@ -66,43 +68,67 @@ class OldInterfaceError(NkiValidationError, AttributeError):
     """A name of the old interface was used; an AttributeError too, so that `hasattr` answers no."""
 
 
+class OldImportError(NkiValidationError, ImportError):
+    """A name of the old interface was imported."""
+
+
 def refuse(module: str, name: str) -> None:
     """For a module's `__getattr__`.
 
     Raises:
         OldInterfaceError: for a name of the old interface, with what took its place.
+        OldImportError: the same in `from nki.language import name`, where Python hides an AttributeError's text.
     """
     instead = REPLACED[module].get(name)
     if instead is not None:
         full = f"nki.{module}.{name}" if module else f"nki.{name}"
-        raise OldInterfaceError(str(broken_rule(f"{full} is gone", limit="the interface of NKI 0.3 on", hint=instead)))
+        text = str(broken_rule(f"{full} is gone", limit="the interface of NKI 0.3 on", hint=instead))
+        raise OldImportError(text) if _is_import(sys._getframe(2)) else OldInterfaceError(text)
+
+
+def _is_import(frame: FrameType) -> bool:
+    """Whether a frame is in the midst of `from ... import ...`."""
+    return frame.f_lasti >= 0 and frame.f_code.co_code[frame.f_lasti] == dis.opmap["IMPORT_FROM"]
+
+
+_CALL = r"([a-z_]\w*)(?:\.__new__)?\(\) "
+_UNKNOWN = re.compile(_CALL + r"got an unexpected keyword argument '(\w+)'")
+_LACKS = re.compile(_CALL + r"missing \d+ required positional arguments?: (.+)")
+_OTHER = re.compile(_CALL + r"(got multiple values for argument|takes .* positional arguments? but \d+ w)")
 
 
 def explain(error: TypeError) -> NkiValidationError | None:
     """What to say about a call that an instruction did not accept; None when the error is about something else."""
     text = str(error)
-    unknown = re.match(r"(\w+)\(\) got an unexpected keyword argument '(\w+)'", text)
-    lacks = re.match(r"(\w+)\(\) missing \d+ required positional arguments?: (.+)", text)
-    found = unknown or lacks
-    if found is None or not _is_ours(found.group(1)):
+    unknown, lacks, other = (pattern.match(text) for pattern in (_UNKNOWN, _LACKS, _OTHER))
+    found = unknown or lacks or other
+    module = _module(found.group(1)) if found is not None else ""
+    if found is None or not module:
         return None
+    name, signature = found.group(1), f"see the signature: help({module}.{found.group(1)})"
     if unknown is not None:
-        hint = _ARGUMENTS.get(unknown.group(2), "see the signature: help(nisa." + unknown.group(1) + ")")
-        what = f"{unknown.group(1)} has no argument {unknown.group(2)}="
+        what, hint = f"{name} has no argument {unknown.group(2)}=", _ARGUMENTS.get(unknown.group(2), signature)
+    elif lacks is not None:
+        what, hint = f"{name} is called without {lacks.group(2)}", signature
+        if module == "nisa":
+            hint = (
+                "instructions write into a tile and return none: allocate dst = nl.ndarray(shape, dtype, "
+                f"buffer=nl.sbuf) and write nisa.{name}(dst=dst, ...)"
+            )
+        elif "'dtype'" in lacks.group(2):
+            hint = "give the number format, e.g. dtype=nl.float32 or dtype=x.dtype"
     else:
-        hint = (
-            "instructions write into a tile and return none: allocate dst = nl.ndarray(shape, dtype, buffer=nl.sbuf) "
-            f"and write nisa.{found.group(1)}(dst=dst, ...)"
-        )
-        what = f"{found.group(1)} is called without {found.group(2)}"
+        what, hint = text, signature
     place = _kernel_place(error)
     return NkiValidationError(f"{place}{what}. Limit: the interface of NKI 0.3 on. Try: {hint}.")
 
 
-def _is_ours(function: str) -> bool:
+def _module(function: str) -> str:
+    """Where kernels find a function of this name: nisa or nl; empty when it is none of ours."""
     from course_lib.nki import isa, language
 
-    return any(callable(vars(module).get(function)) for module in (isa, language))
+    known = {"nisa": isa, "nl": language}
+    return next((short for short, module in known.items() if callable(vars(module).get(function))), "")
 
 
 def _kernel_place(error: BaseException) -> str:

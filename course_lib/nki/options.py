@@ -30,9 +30,11 @@ class Options:
             read what was never written.
         capacity: check that the tiles alive at one time fit in SBUF and PSUM.
         max_instructions: more than this and the kernel is taken to loop for ever.
+        patience: seconds of processor time without an instruction or an allocation, after which the kernel is taken to
+            loop for ever too; math.inf never ends it.
 
     Raises:
-        ValueError: for an unknown target or mode, naming the choices.
+        ValueError: for an unknown target or mode, naming the choices, or a patience that is not positive.
     """
 
     target: str = "gen4"
@@ -42,12 +44,15 @@ class Options:
     uninitialised: str = "mark"
     capacity: bool = True
     max_instructions: int = 5_000_000
+    patience: float = 30.0
 
     def __post_init__(self) -> None:
         if self.target not in TARGETS:
             raise ValueError(f"target {self.target!r} is unknown; choose one of {', '.join(TARGETS)}.")
         if self.uninitialised not in ("mark", "error"):
             raise ValueError(f"uninitialised={self.uninitialised!r} is unknown; choose 'mark' or 'error'.")
+        if not self.patience > 0:
+            raise ValueError(f"patience={self.patience!r} is not a positive number of seconds; math.inf never ends it.")
 
     @property
     def version(self) -> nc_version:

@@ -1,6 +1,6 @@
-"""Views that leave their memory: making one is legal, using it is not.
+"""Views that leave their memory or hold no element: making one is legal, using it is not.
 
-Kernels make such views at ragged edges, before they find out that there is nothing left to do.
+Kernels make such views at ragged edges and for cores without work, before they find out that nothing is left to do.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from course_lib.nki.tensor import NkiTensor
 
 
 class OutOfReach(NkiTensor):
-    """A view beyond the end of its storage: it knows its shape, and raises when an instruction asks for its memory."""
+    """A view without memory: it knows its shape, and raises when an instruction asks for more."""
 
     __slots__ = ("_error",)
 
@@ -24,4 +24,4 @@ class OutOfReach(NkiTensor):
     def _raise(self) -> NoReturn:
         raise self._error
 
-    array = memory = base = root = property(_raise)
+    array = memory = base = root = size = start = box = outline = views = property(_raise)

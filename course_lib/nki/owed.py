@@ -15,7 +15,7 @@ import numpy as np
 from course_lib.nki.dtypes import uninitialised
 from course_lib.nki.pattern import restride
 from course_lib.nki.storage import Storage
-from course_lib.nki.tensor import NkiTensor, is_hbm
+from course_lib.nki.tensor import NkiTensor
 
 _FLOAT32 = np.dtype(np.float32)
 _MOST_ROWS = 8192  # of one product; bounds the float32 copies of low-precision operands
@@ -58,54 +58,88 @@ FILL = Fill()
 class Load:
     """A copy of a view of HBM into a whole tile."""
 
-    __slots__ = ("lender", "source")
+    __slots__ = ("source",)
 
-    def __init__(self, source: np.ndarray, lender: Storage) -> None:
-        self.source, self.lender = source, lender
+    def __init__(self, source: NkiTensor) -> None:
+        self.source = source
 
     def pay(self, array: np.ndarray) -> None:
-        array[...] = self.source
+        array[...] = self.source.array
+
+
+class Rows:
+    """Rows of HBM behind one another, which matmul after matmul reads as one operand.
+
+    Attributes:
+        view: the first of them.
+        lender: the memory that they lie in.
+        start: bytes from its start to theirs.
+        shape: (rows, columns), all together.
+    """
+
+    __slots__ = ("lender", "shape", "start", "view")
+
+    def __init__(self, lender: Storage, view: np.ndarray, start: int, shape: tuple[int, int]) -> None:
+        self.lender, self.view, self.start, self.shape = lender, view, start, shape
+
+    @property
+    def array(self) -> np.ndarray:
+        return self.view if self.view.shape == self.shape else restride(self.view, self.shape, self.view.strides)
+
+    def alike(self, other: Rows) -> bool:
+        """Whether both lie in the same memory in the same way."""
+        return (
+            self.lender is other.lender
+            and self.view.strides == other.view.strides
+            and self.view.dtype == other.view.dtype
+        )
+
+    def followed_by(self, other: Rows) -> bool:
+        """Whether `other` begins where this ends."""
+        return (
+            other.start == self.start + self.shape[0] * self.view.strides[0]
+            and other.shape[1] == self.shape[1]
+            and self.alike(other)
+        )
 
 
 class Product:
-    """`region = a.T @ b` or `region += a.T @ b`, where a and b are rows of HBM that grow matmul by matmul."""
+    """`region = a.T @ b` or `region += a.T @ b`; a and b grow matmul by matmul.
 
-    __slots__ = ("a", "adds", "b", "ends", "region", "rows")
+    Attributes:
+        region: place, shape and strides within the storage.
+        whole: whether that is all of it.
+    """
 
-    def __init__(self, region: tuple[int, tuple[int, ...], tuple[int, ...]], a: np.ndarray, b: np.ndarray, adds: bool):
-        self.region, self.a, self.b, self.adds = region, a, b, adds
-        self.rows = a.shape[0]
-        self.ends = (_end(a), _end(b))
+    __slots__ = ("a", "adds", "b", "region", "whole")
 
-    def extend(self, a: np.ndarray, b: np.ndarray) -> bool:
+    def __init__(
+        self, region: tuple[int, tuple[int, ...], tuple[int, ...]], a: Rows, b: Rows, adds: bool, whole: bool
+    ) -> None:
+        self.region, self.a, self.b, self.adds, self.whole = region, a, b, adds, whole
+
+    def extend(self, a: Rows, b: Rows) -> bool:
         """Takes the next matmul in, if its operands follow the last ones in memory."""
         mine, other = self.a, self.b
-        if (
-            _address(a) != self.ends[0]
-            or _address(b) != self.ends[1]
-            or a.strides != mine.strides
-            or b.strides != other.strides
-            or a.shape[1] != mine.shape[1]
-            or a.base is not mine.base
-            or b.base is not other.base
-            or self.rows + a.shape[0] > _MOST_ROWS
-        ):
+        rows = mine.shape[0] + a.shape[0]
+        if rows > _MOST_ROWS or not mine.followed_by(a) or not other.followed_by(b):
             return False
-        self.rows += a.shape[0]
-        self.ends = (_end(a), _end(b))
+        # New ones, since a tile that the sum so far was copied to may share the old.
+        self.a = Rows(mine.lender, mine.view, mine.start, (rows, mine.shape[1]))
+        self.b = Rows(other.lender, other.view, other.start, (rows, other.shape[1]))
         return True
 
     def pay(self, array: np.ndarray) -> None:
         offset, shape, strides = self.region
         target: np.ndarray = np.ndarray(shape, array.dtype, array, offset, strides)
-        add_product(target, _rows(self.a, self.rows), _rows(self.b, self.rows), self.adds)
+        add_product(target, self.a.array, self.b.array, self.adds)
 
 
 def add_product(target: np.ndarray, a: np.ndarray, b: np.ndarray, adds: bool) -> None:
     """`target = a.T @ b`, or `+=`, in float32."""
     a = a if a.dtype == _FLOAT32 else a.astype(_FLOAT32)
     b = b if b.dtype == _FLOAT32 else b.astype(_FLOAT32)
-    if not adds and target.ndim == 2 and target.flags.c_contiguous:
+    if not adds and target.ndim == 2 and target.strides[1] == target.itemsize:
         np.matmul(a.T, b, out=target)
         return
     product = (a.T @ b).reshape(target.shape)
@@ -115,41 +149,27 @@ def add_product(target: np.ndarray, a: np.ndarray, b: np.ndarray, adds: bool) ->
         target[...] = product
 
 
-def _address(array: np.ndarray) -> int:
-    start: int = array.__array_interface__["data"][0]
-    return start
-
-
-def _end(array: np.ndarray) -> int:
-    return int(_address(array) + array.shape[0] * array.strides[0])
-
-
-def _rows(array: np.ndarray, count: int) -> np.ndarray:
-    if count == array.shape[0]:
-        return array
-    return restride(array, (count, array.shape[1]), array.strides)
-
-
 def owe_load(dst: NkiTensor, src: NkiTensor) -> bool:
     """Puts a load into a whole SBUF tile off until it is needed; False when it has to be done at once.
 
     HBM that other cores see, or that the caller passed in twice, can change behind the simulator's back.
     """
     lender, storage = src.storage, dst.storage
-    source = src.memory
     if (
         dst.memory is not dst.base
         or src.indirection is not None
         or dst.indirection is not None
-        or source.shape != dst.memory.shape
-        or source.dtype != dst.memory.dtype
+        or src.shape != dst.shape
+        or src.memory.dtype != dst.memory.dtype
         or lender.shared
         or lender.aliased
-        or not is_hbm(lender.buffer)
+        or lender.on_chip
         or not storage.on_chip
     ):
         return False
-    storage.owed = Load(source, lender)
+    if lender.owed is not None:
+        lender.settle()
+    storage.owed = Load(src)
     lender.lend(storage)
     return True
 
@@ -161,23 +181,52 @@ def owe_product(dst: NkiTensor, stationary: NkiTensor, moving: NkiTensor, adds: 
         return False
     if not (_plain(stationary) and _plain(moving) and dst.memory.ndim == 2):
         return False
-    a, b = left.source, right.source
-    memory = dst.memory
+    a, b = _rows(left.source), _rows(right.source)
+    memory, held = dst.memory, storage.owed
     whole = memory is dst.base
-    region = (0 if whole else _address(memory) - _address(dst.base), memory.shape, memory.strides)
-    held = storage.owed
-    if adds and type(held) is Product and held.region == region and held.extend(a, b):
-        return True
+    if adds and type(held) is Product:
+        region = held.region
+        if region[0] == dst.start and region[1] == memory.shape and region[2] == memory.strides and held.extend(a, b):
+            return True
     if held is not None:
         if whole and not adds:
             storage.owed = None
         else:
             storage.settle()
-    storage.owed = Product(region, a, b, adds)
-    for lender in (left.lender, right.lender):
-        if not lender.lent or lender.lent[-1] is not storage:
-            lender.lend(storage)
+    storage.owed = Product((dst.start, memory.shape, memory.strides), a, b, adds, whole)
+    lend_to(storage, a, b)
     return True
+
+
+def hand_over(dst: NkiTensor, src: NkiTensor) -> bool:
+    """Lets a tile that a whole product is copied to owe the product; False when there is a copy to do."""
+    held = src.storage.owed
+    if (
+        type(held) is not Product
+        or held.adds
+        or not held.whole
+        or src.memory is not src.base
+        or dst.memory is not dst.base
+        or src.storage is dst.storage
+        or src.shape != dst.shape
+        or dst.dtype != "float32"
+        or src.dtype != "float32"
+    ):
+        return False
+    dst.storage.owed = Product((0, dst.shape, dst.memory.strides), held.a, held.b, False, True)
+    lend_to(dst.storage, held.a, held.b)
+    return True
+
+
+def lend_to(storage: Storage, *operands: Rows) -> None:
+    """Notes that a storage is owed values computed from these."""
+    for operand in operands:
+        operand.lender.lend(storage)
+
+
+def _rows(source: NkiTensor) -> Rows:
+    memory = source.memory
+    return Rows(source.storage, memory, source.start, memory.shape)
 
 
 def _plain(tensor: NkiTensor) -> bool:

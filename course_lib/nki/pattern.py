@@ -45,10 +45,17 @@ def strided(tensor: NkiTensor, pattern: list[list[int]], start: int) -> np.ndarr
     """
     storage, itemsize = tensor.storage, tensor.memory.itemsize
     flat = tensor.base.reshape(-1).view(tensor.memory.dtype)
+    if storage.on_chip and pattern[0][1] > 1:
+        pattern = [[_partition_step(tensor, pattern[0][0], flat.size // storage.shape[0]), pattern[0][1]], *pattern[1:]]
     lowest = highest = start
     for step, count in pattern:
         if count < 1:
-            raise broken_rule(f"the access pattern {pattern}", limit="each count is 1 or more")
+            error = broken_rule(
+                f"the access pattern {pattern} of {storage.describe()}",
+                limit="each count is 1 or more",
+                hint="leave the instruction out when there is nothing left to do",
+            )
+            raise BeyondStorage(str(error))
         reach = step * (count - 1)
         lowest, highest = lowest + min(reach, 0), highest + max(reach, 0)
     if lowest < 0 or highest >= flat.size:
@@ -62,6 +69,11 @@ def strided(tensor: NkiTensor, pattern: list[list[int]], start: int) -> np.ndarr
     if storage.on_chip:
         _stay_in_partition(tensor, pattern, start, flat.size // storage.shape[0])
     return restride(flat[start:], [count for _, count in pattern], [step * itemsize for step, _ in pattern])
+
+
+def _partition_step(tensor: NkiTensor, step: int, pitch: int) -> int:
+    """The step between partitions: a kernel that knows a part of a tile alone gives that part's own width for it."""
+    return pitch if step == math.prod(tensor.shape[1:]) else step
 
 
 def restride(array: np.ndarray, shape: Sequence[int], strides: Sequence[int]) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 
 from course_lib.catalog import NeuronCore
 from course_lib.nki.constants import MemoryRegion, engine
-from course_lib.nki.dtypes import DType
+from course_lib.nki.dtypes import DType, as_dtype
 from course_lib.nki.errors import broken_rule
 from course_lib.nki.storage import Storage
 from course_lib.nki.tensor import NkiTensor
@@ -32,12 +32,37 @@ def shape_of(shape: Any) -> tuple[int, ...]:
     except TypeError:
         raise broken_rule(f"shape={shape!r}", limit="a tuple of whole numbers, e.g. (128, 512)") from None
     if not sizes or min(sizes) < 1:
-        raise broken_rule(f"shape={sizes}", limit="one dimension or more, each 1 or more")
+        raise broken_rule(
+            f"shape={sizes}",
+            limit="one dimension or more, each 1 or more",
+            hint="a slice beyond the end selects nothing: look for a loop that takes one tile too many" * (0 in sizes),
+        )
     return sizes
 
 
 def _room(buffer: MemoryRegion, hardware: NeuronCore) -> int:
     return hardware.sbuf_partition_bytes if buffer is MemoryRegion.sbuf else hardware.psum_partition_bytes
+
+
+def form_of(shape: Any, dtype: Any, buffer: Any, hardware: NeuronCore) -> tuple[tuple[int, ...], DType]:
+    """Shape and format of an allocation.
+
+    Raises:
+        NkiValidationError: for a shape, format or region that the core does not have.
+    """
+    sizes = shape_of(shape)
+    fmt = as_dtype(dtype)
+    if not isinstance(buffer, MemoryRegion):
+        raise broken_rule(
+            f"buffer={buffer!r}",
+            limit="nl.sbuf, nl.psum, nl.hbm, nl.private_hbm or nl.shared_hbm",
+            hint="pass the object nl.sbuf, not a string",
+        )
+    if buffer is MemoryRegion.sbuf or buffer is MemoryRegion.psum:
+        if sizes == (1,):  # register_load and register_store document single elements in this form
+            sizes = (1, 1)
+        check_on_chip(sizes, fmt, buffer, hardware)
+    return sizes, fmt
 
 
 def check_on_chip(sizes: tuple[int, ...], dtype: DType, buffer: MemoryRegion, hardware: NeuronCore) -> None:
@@ -124,8 +149,7 @@ def check_start(op: str, on: engine, tensor: NkiTensor) -> None:
         return  # each GpSimd core uses the first of its 16 partitions
     if op in ("quantize_mx", "nc_matmul_mx") and tensor.dtype in ("uint8", "float8_e8m0fnu"):
         return  # scales start 0, 4, 8 or 12 partitions into a quadrant, which these instructions check themselves
-    start = tensor.memory.__array_interface__["data"][0] - tensor.base.__array_interface__["data"][0]
-    first = start // tensor.base.strides[0] + (storage.address[0] if storage.address is not None else 0)
+    first = tensor.start // tensor.base.strides[0] + (storage.address[0] if storage.address is not None else 0)
     allowed = _starts(tensor.shape[0])
     if first not in allowed:
         raise broken_rule(

@@ -126,7 +126,7 @@ class Profile:
     @functools.cached_property
     def line_costs(self) -> list[LineCost]:
         """Cost of each kernel line, the most critical first."""
-        return line_costs(self.core.instructions, self.schedule)
+        return line_costs(self.core, self.schedule)
 
     def lines(self) -> pd.DataFrame:
         """Cost of each kernel line as a data frame, the most critical first."""

@@ -8,15 +8,17 @@ Source: Neuron documentation 2.32, `nki.isa.nc_matmul`, "Accumulation mode"; arc
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 
+from course_lib.nki.byteflags import ByteFlags
 from course_lib.nki.constants import nc_version
 from course_lib.nki.errors import broken_rule
 from course_lib.nki.storage import Storage
 from course_lib.nki.tensor import NkiTensor
-from course_lib.nki.tracking import access_of, bytes_of
+from course_lib.nki.tracking import access_of
 from course_lib.nki.values import out_of_bounds
 
 BANK_BYTES = 2048
@@ -28,29 +30,23 @@ class PsumState:
     """What wrote each byte of a PSUM tensor.
 
     Attributes:
-        state: NEVER, MATMUL or OTHER for the whole tensor, or one for each byte.
+        state: NEVER, MATMUL or OTHER for each byte.
         regions: regions that hold results of matmuls alone, by place, shape and strides.
         starts: bit i is set while the tensor could start at byte 4 i of a bank with every result inside one bank.
     """
 
     __slots__ = ("regions", "starts", "state")
 
-    def __init__(self) -> None:
-        self.state: int | np.ndarray = NEVER
+    def __init__(self, storage: Storage) -> None:
+        self.state = ByteFlags(storage.partitions, storage.nbytes, NEVER)
         self.regions: set[Any] = set()
         self.starts = (1 << (BANK_BYTES // _STEP)) - 1
-
-    def bytes_(self, storage: Storage) -> np.ndarray:
-        """The state byte by byte."""
-        if isinstance(self.state, int):
-            self.state = np.full(storage.nbytes, self.state, dtype=np.uint8)
-        return self.state
 
 
 def state_of(storage: Storage) -> PsumState:
     """The state of a PSUM tensor."""
     if storage.psum is None:
-        storage.psum = PsumState()
+        storage.psum = PsumState(storage)
     return storage.psum  # type: ignore[no-any-return]
 
 
@@ -58,10 +54,10 @@ def note_other_write(tensor: NkiTensor) -> None:
     """An instruction other than a matmul gives a region values that don't come from the region itself."""
     known = state_of(tensor.storage)
     known.regions.clear()
-    if tensor.memory is tensor.base or tensor.indirection is not None:
-        known.state = OTHER
+    if tensor.indirection is not None:
+        known.state.fill(OTHER)
     else:
-        bytes_of(known.bytes_(tensor.storage), tensor)[...] = OTHER
+        known.state.set(tensor, OTHER)
 
 
 def accumulates(
@@ -86,25 +82,26 @@ def accumulates(
     if dst.indirection is not None:
         return _accumulates_scattered(dst, wanted, known) if execute else bool(wanted)
     whole = memory is dst.base
-    key = 0 if whole else (memory.__array_interface__["data"][0], memory.shape, memory.strides)
+    key = 0 if whole else (dst.start, memory.shape, memory.strides)
     if key in known.regions:
         return True if wanted is None else bool(wanted)
     if version < nc_version.gen4:
         _check_bank(dst, known, version)
-    before = known.state if isinstance(known.state, int) else _latest(bytes_of(known.state, dst))
+    before = known.state.whole
+    if before is None:
+        before = _latest(known.state.of(dst))
     if wanted:
         _check_accumulate(dst, before, version)
     adds: bool | np.ndarray = before == MATMUL
+    known.state.set(dst, MATMUL)
     if whole:
-        known.state = MATMUL
         known.regions = {key}
     else:
-        bytes_of(known.bytes_(storage), dst)[...] = MATMUL
         known.regions.add(key)
     if wanted is not None:
         return bool(wanted)
     if isinstance(adds, np.ndarray):
-        return True if adds.all() else adds if adds.any() else False
+        return True if adds.all() else np.broadcast_to(adds, dst.shape) if adds.any() else False
     return bool(adds)
 
 
@@ -121,7 +118,7 @@ def _accumulates_scattered(dst: NkiTensor, wanted: bool | None, known: PsumState
     places, inside = dst.indirection.places(dst)
     if inside is not None:
         raise out_of_bounds(dst, inside)
-    state = known.bytes_(dst.storage).reshape(-1, dst.dtype.itemsize)
+    state = known.state.elements(dst.dtype.itemsize)
     adds = np.asarray(state[places].max(axis=-1) == MATMUL)
     state[places] = MATMUL
     known.regions.clear()
@@ -147,14 +144,10 @@ def _check_accumulate(dst: NkiTensor, before: Any, version: nc_version) -> None:
 def _check_bank(dst: NkiTensor, known: PsumState, version: nc_version) -> None:
     box, address = access_of(dst), dst.storage.address
     length = box.last_byte - box.first_byte + 1
-    fits = range(0, max(BANK_BYTES - length + 1, 0), _STEP)  # where in a bank the result may start
     if address is not None:
-        possible = (address[1] + box.first_byte) % BANK_BYTES in fits
+        possible = (address[1] + box.first_byte) % BANK_BYTES in _places(length)
     else:
-        allowed = 0
-        for at in fits:
-            allowed |= 1 << ((at - box.first_byte) % BANK_BYTES // _STEP)
-        known.starts &= allowed
+        known.starts &= _starts(length, box.first_byte % BANK_BYTES)
         possible = known.starts != 0
     if not possible:
         where = f"bytes {box.first_byte:,} to {box.last_byte:,} of each partition of {dst.storage.describe()}"
@@ -164,3 +157,17 @@ def _check_bank(dst: NkiTensor, known: PsumState, version: nc_version) -> None:
             generation=version.name,
             hint="write at most 512 float32 columns that start at a multiple of 512, or use a tile for each bank",
         )
+
+
+def _places(length: int) -> range:
+    """Where in a bank a result of this many bytes may start."""
+    return range(0, max(BANK_BYTES - length + 1, 0), _STEP)
+
+
+@functools.cache
+def _starts(length: int, first: int) -> int:
+    """Where in a bank a tensor may start, as bits, so that what lies `first` bytes behind its start stays in one."""
+    allowed = 0
+    for at in _places(length):
+        allowed |= 1 << ((at - first) % BANK_BYTES // _STEP)
+    return allowed

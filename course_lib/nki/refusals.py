@@ -7,8 +7,50 @@ from typing import Any
 
 import numpy as np
 
-from course_lib.nki.errors import broken_rule
+from course_lib.nki.errors import NkiValidationError, broken_rule
 from course_lib.nki.objects import NKIObject
+
+_UNKNOWN_YET = "a kernel is built before it runs: values of a tile exist on the device only"
+_PLACE = "nl.transpose(tile), nisa.nc_transpose or nisa.dma_transpose"
+_ATTRIBUTES = {
+    "T": _PLACE,
+    "transpose": _PLACE,
+    "mT": _PLACE,
+    "astype": "nl.copy(tile, dtype=...), or .view(dtype) for the same bytes",
+    "to": "nl.copy(tile, dtype=...)",
+    "float": "nl.copy(tile, dtype=nl.float32)",
+    "copy": "nl.copy(tile)",
+    "clone": "nl.copy(tile)",
+    "fill": "nisa.memset(dst=tile, value=...)",
+    "flatten": "tile.reshape((partitions, elements)) or tile.flatten_dims(1, last)",
+    "ravel": "tile.reshape((partitions, elements)) or tile.flatten_dims(1, last)",
+    "squeeze": "tile.squeeze_dim(dim)",
+    "unsqueeze": "tile.expand_dim(dim)",
+    "expand": "tile.broadcast(dim, size)",
+    "dot": "nl.matmul(x, y, transpose_x=True), or nisa.nc_matmul",
+    "matmul": "nl.matmul(x, y, transpose_x=True), or nisa.nc_matmul",
+    "item": "print(tile), or nl.device_print('name', tile), to look at values",
+    "tolist": "print(tile), or nl.device_print('name', tile), to look at values",
+    "numpy": "return a tensor in nl.shared_hbm to see its values",
+}
+_FUNCTIONS = ("sum", "mean", "max", "min", "var", "prod", "all", "exp", "sqrt", "abs", "tanh", "sigmoid", "softmax")
+_SAME_NAME = {"true_divide": "divide", "absolute": "abs", "matmul": "matmul", "multiply": "multiply", "div": "divide"}
+_REDUCTIONS = {"add": "sum", "maximum": "max", "minimum": "min", "multiply": "prod"}
+_SAME_NAME |= {"mul": "multiply", "sub": "subtract", "pow": "power", "float_power": "power"}
+
+
+class NoAttributeError(NkiValidationError, AttributeError):
+    """An attribute of arrays that tiles don't have; an AttributeError too, so that `hasattr` answers no."""
+
+
+def _function(name: str) -> str:
+    """What to write instead of a NumPy or torch function."""
+    from course_lib.nki import language
+
+    name = _SAME_NAME.get(name, name)
+    if callable(vars(language).get(name)):
+        return f"write nl.{name}(...)"
+    return "compute with nl.* or nisa.*; to look at values while debugging use print(tile) or nl.device_print"
 
 
 class Refusals(NKIObject, record=False):
@@ -36,14 +78,39 @@ class Refusals(NKIObject, record=False):
             "nisa.dma_copy(dst=hbm[...], src=tile)",
         )
 
-    # NumPy must not treat a tile as an object and loop over it; the operators below then get their turn.
-    __array_ufunc__ = None
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **settings: Any) -> Any:
+        name = _REDUCTIONS.get(ufunc.__name__, "") if method == "reduce" else ufunc.__name__
+        raise broken_rule(f"np.{name} on the tile {self.name}", limit=_UNKNOWN_YET, hint=_function(name))
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         raise broken_rule(
             f"a NumPy function was given the tile {self.name}",
-            limit="values of a tile exist on the device only",
+            limit=_UNKNOWN_YET,
             hint="compute with nl.* or nisa.*; to look at values while debugging use print(tile) or nl.device_print",
+        )
+
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = getattr(function, "__name__", "function")
+        raise broken_rule(f"torch.{name} on a tile", limit=_UNKNOWN_YET, hint=_function(name))
+
+    def _as_number(self) -> Any:
+        raise broken_rule(
+            f"the tile {self.name} as a Python number",
+            limit=_UNKNOWN_YET,
+            hint="load one element into a register, reg = nisa.register_alloc(); nisa.register_load(reg, tile), for "
+            "nl.fori_loop, nl.while_loop and nl.ds(reg, size); compute with nl.* or nisa.*",
+        )
+
+    __int__ = __index__ = __float__ = _as_number
+
+    def __getattr__(self, name: str) -> Any:
+        """Only for names that a tile does not have."""
+        instead = f"nl.{name}(tile, ...)" if name in _FUNCTIONS else _ATTRIBUTES.get(name)
+        if instead is None:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        raise NoAttributeError(
+            str(broken_rule(f".{name} of the tile {self.name}", limit="a tile is no NumPy array", hint=instead))
         )
 
 

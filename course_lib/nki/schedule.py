@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from course_lib.catalog import NeuronCore
-from course_lib.nki.constants import MemoryRegion
+from course_lib.nki.constants import MemoryRegion, engine
 from course_lib.nki.cost import Transfer, dma_transfer, price
 from course_lib.nki.cost.operands import tiles
 from course_lib.nki.dependencies import Dependencies
@@ -82,11 +82,13 @@ def _prepare(instructions: list[Instruction], core: NeuronCore, plan: Schedule) 
     known = _Memory(core)
     followers: Followers = [[] for _ in instructions]
     previous: dict[str, int] = {}
+    clocks = {kind: engine_ghz(kind.name, core) for kind in engine}
+    queues = {kind: "sync" if kind is engine.unknown else kind.name for kind in engine}
     for index, instruction in enumerate(instructions):
-        kind = instruction.engine.name
-        moves = kind == "dma"
-        queue = f"dma {instruction.line}" if moves else kind if kind != "unknown" else "sync"
-        ghz = engine_ghz(kind, core)
+        kind = instruction.engine
+        moves = kind is engine.dma
+        queue = f"dma {instruction.line}" if moves else queues[kind]
+        ghz = clocks[kind]
         if moves:
             transfer = plan.transfers[index] = known(instruction, dma_transfer)
             cost, busy = 0.0, transfer.engine_ns
@@ -128,15 +130,16 @@ class _Memory:
 
     def __call__(self, instruction: Instruction, rule: Callable[[Instruction, NeuronCore], Found]) -> Found:
         about = instruction.about
-        facts = tuple(value for name, value in about.items() if name != "operands")
-        tiles_ = tuple((one.shape, one.strides, one.dtype, one.buffer, one.indirect) for one in tiles(instruction))
-        key = (instruction.op, instruction.engine, len(instruction.writes), tiles_, facts)
+        facts = [value for name, value in about.items() if name != "operands"]
+        shapes = [(one.shape, one.strides, one.dtype, one.buffer, one.indirect) for one in tiles(instruction)]
+        key = (instruction.op, instruction.engine, len(instruction.writes), *shapes, *facts)
         try:
-            if key not in self._found:
-                self._found[key] = rule(instruction, self._core)
+            known = self._found.get(key)
+            if known is None:
+                known = self._found[key] = rule(instruction, self._core)
         except TypeError:  # a fact that cannot be hashed
             return rule(instruction, self._core)
-        return self._found[key]  # type: ignore[no-any-return]
+        return known
 
 
 def _simulate(instructions: list[Instruction], core: NeuronCore, plan: Schedule, followers: Followers) -> None:
@@ -203,6 +206,8 @@ class _Ports:
 
     def wait(self, queue: str, instruction: Instruction, moment: float, busy: float) -> float:
         """When an instruction that is ready at `moment` gets its memories; notes that it holds them."""
+        if not self._pairs:
+            return moment
         held = [
             place
             for place, (engines, memory) in enumerate(self._pairs)

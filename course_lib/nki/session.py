@@ -14,15 +14,16 @@ from course_lib.catalog import NeuronCore, neuron_core
 from course_lib.nki.active import current_core as current_core
 from course_lib.nki.active import is_running as is_running
 from course_lib.nki.active import running as running
+from course_lib.nki.byteflags import ByteFlags
 from course_lib.nki.constants import MemoryRegion, engine, nc_version
-from course_lib.nki.dtypes import DType, as_dtype, stored_as, uninitialised
-from course_lib.nki.errors import broken_rule, kernel_frame, kernel_line
+from course_lib.nki.dtypes import DType, stored_as, uninitialised
+from course_lib.nki.errors import Lines, broken_rule
 from course_lib.nki.handle import NkiInstruction as NkiInstruction
 from course_lib.nki.instruction import Instruction, outline
 from course_lib.nki.options import Options
 from course_lib.nki.owed import FILL, OVERWRITES
 from course_lib.nki.placement import PARTITIONS as PARTITIONS
-from course_lib.nki.placement import check_address, check_on_chip, check_start, same_bytes, shape_of
+from course_lib.nki.placement import check_address, check_start, form_of, same_bytes
 from course_lib.nki.psum import note_other_write
 from course_lib.nki.storage import Storage
 from course_lib.nki.tensor import NkiTensor
@@ -48,6 +49,7 @@ class Core:
         world: with `collectives.launch`, what all ranks share and this core's rank.
         storages: every allocation, in order.
         registers, generators: each engine's accumulation registers and states of its random numbers.
+        peaks: what `capacity.peak_use` found out.
     """
 
     def __init__(self, options: Options, program_id: int = 0, launch: Launch | None = None, grid: bool = False) -> None:
@@ -65,6 +67,9 @@ class Core:
         self.generators: dict[engine, np.ndarray] = {}
         self.random = np.random.default_rng(0)
         self.world: tuple[Any, int] | None = None
+        self.peaks: dict[MemoryRegion, Any] = {}
+        self._lines = Lines()
+        self._forms: dict[Any, tuple[tuple[int, ...], DType]] = {}
         self._shared_count = 0
         self._adopted: list[tuple[Storage, np.ndarray]] = []
 
@@ -85,18 +90,13 @@ class Core:
         Raises:
             NkiValidationError: for a shape, format, region or address that the core does not have.
         """
-        sizes = shape_of(shape)
-        fmt = as_dtype(dtype)
-        if not isinstance(buffer, MemoryRegion):
-            raise broken_rule(
-                f"buffer={buffer!r}",
-                limit="nl.sbuf, nl.psum, nl.hbm, nl.private_hbm or nl.shared_hbm",
-                hint="pass the object nl.sbuf, not a string",
-            )
-        if buffer is MemoryRegion.sbuf or buffer is MemoryRegion.psum:
-            if sizes == (1,):  # register_load and register_store document single elements in this form
-                sizes = (1, 1)
-            check_on_chip(sizes, fmt, buffer, self.hardware)
+        plain = type(shape) is tuple and type(dtype) is DType
+        known = self._forms.get((shape, dtype, buffer)) if plain else None
+        if known is None:
+            known = form_of(shape, dtype, buffer, self.hardware)
+            if plain and known[0] == shape and all(type(size) is int for size in shape):  # a register changes
+                self._forms[shape, dtype, buffer] = known
+        sizes, fmt = known
         if buffer is MemoryRegion.shared_hbm and self.launch is not None:
             self._shared_count += 1
             return self.launch.shared_tensor(
@@ -120,21 +120,21 @@ class Core:
                 limit=f"{self.options.max_instructions:,} (Options.max_instructions)",
                 hint="look for a loop that never ends, or raise the limit",
             )
-        storage = Storage(
-            shape, dtype, buffer, array, name or f"{buffer.value}_{number}", kernel_line(sys._getframe(1))
-        )
-        if self.options.execute and storage.on_chip:
+        storage = Storage(shape, dtype, buffer, array, name, self._lines.of(sys._getframe(2)), number)
+        storage.shared = self.launch is not None and buffer is MemoryRegion.shared_hbm
+        if self.options.execute and not storage.shared:
             storage.owed = FILL
         elif self.options.execute:
             array.fill(uninitialised(stored))
         if self.options.uninitialised == "error":
-            storage.written = np.zeros(storage.nbytes, dtype=bool)
+            storage.written = ByteFlags(shape[0], storage.nbytes)
         self.storages.append(storage)
         return NkiTensor(storage, array)
 
     def adopt(self, array: np.ndarray, dtype: DType, buffer: MemoryRegion, name: str) -> NkiTensor:
         """A kernel's argument: memory that already has values."""
         storage = Storage(array.shape, dtype, buffer, array, name, "")
+        storage.shared = self.launch is not None and buffer is MemoryRegion.shared_hbm
         for other in self._adopted:
             if np.may_share_memory(other[1], array):
                 storage.aliased = other[0].aliased = True
@@ -166,7 +166,7 @@ class Core:
             on: the engine that runs it.
             reads: tiles that it reads, index tiles of indirect views included.
             writes: tiles that it writes.
-            about: facts for the cost model, see `nki.cost`.
+            about: facts for the cost model, see `nki.cost`; the record keeps this dictionary.
 
         Raises:
             NkiValidationError: when it reads what nobody wrote (if that is an error), or what was overwritten.
@@ -199,7 +199,8 @@ class Core:
                 check_start(op, on, tensor)
             if storage.lent:
                 storage.settle_borrowers()
-            if storage.on_chip and op not in _MATMULS:
+            changes = storage.owed is not None or storage.buffer is MemoryRegion.psum
+            if changes and storage.on_chip and op not in _MATMULS:
                 self._overwrites(op, tensor, reads)
         if self.options.record or self.launch is not None:
             self._record(number, op, on, reads, writes, about)
@@ -230,15 +231,15 @@ class Core:
         shared = self.launch is not None and any(tensor.storage.shared for tensor in (*reads, *writes))
         if not self.options.record and not shared:
             return
-        frame = kernel_frame(sys._getframe(2))
-        line = kernel_line(frame) if frame is not None else ""
+        line = self._lines.of(sys._getframe(2))
         if shared and self.launch is not None:
             self.launch.note(self, number, reads, False, line)
             self.launch.note(self, number, writes, True, line)
         if not self.options.record:
             return
-        about = dict(about) if about else {}
-        if "operands" in about:  # a record of a whole run must not keep every tile's memory
-            about["operands"] = tuple(outline(tensor) for tensor in about["operands"])
-        touched = [tuple(access_of(tensor) for tensor in tensors) for tensors in (reads, writes)]
-        self.instructions.append(Instruction(number, op, on, touched[0], touched[1], line, about))
+        if about is None:
+            about = {}
+        elif "operands" in about:  # a record of a whole run must not keep every tile's memory
+            about["operands"] = tuple([outline(tensor) for tensor in about["operands"]])
+        read, written = tuple([access_of(tensor) for tensor in reads]), tuple([access_of(tensor) for tensor in writes])
+        self.instructions.append(Instruction(number, op, on, read, written, line, about))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from course_lib.nki.byteflags import ByteFlags
 from course_lib.nki.constants import MemoryRegion
 from course_lib.nki.dtypes import DType
 
@@ -25,8 +26,8 @@ class Storage:
         buffer: memory region.
         on_chip: whether that is SBUF or PSUM.
         alive: weak reference to the array with the elements; tensors own it, so that memory goes with the last view.
-        name: as given, or made up.
         line: `file.py:12`, where the kernel allocates it.
+        partition_bytes: bytes behind each of its partitions, in the device's number format.
         address: (partition, byte within the partition) when the kernel places it itself, else None.
         first, last: index of the first write and of the last use, -1 before; the live range.
         owed: values that are computed when somebody looks; None when the array holds what it should.
@@ -40,46 +41,40 @@ class Storage:
         shared: whether other cores of the launch see it.
     """
 
-    __slots__ = (
-        "address",
-        "aliased",
-        "alive",
-        "buffer",
-        "clobbered",
-        "clobberers",
-        "dtype",
-        "first",
-        "last",
-        "lent",
-        "line",
-        "name",
-        "on_chip",
-        "overlaps",
-        "owed",
-        "psum",
-        "shape",
-        "shared",
-        "written",
-    )
+    # Kernels allocate thousands of tiles, and most of them keep most of these.
+    address: tuple[int, int] | None = None
+    first = -1
+    last = -1
+    owed: Owed | None = None
+    lent: Sequence[Storage] = ()
+    aliased = False
+    written: ByteFlags | None = None
+    overlaps: Sequence[Storage] = ()
+    clobbered: np.ndarray | None = None
+    clobberers: tuple[str, ...] = ()
+    psum: Any = None
+    shared = False
 
     def __init__(
-        self, shape: tuple[int, ...], dtype: DType, buffer: MemoryRegion, array: np.ndarray, name: str, line: str
+        self,
+        shape: tuple[int, ...],
+        dtype: DType,
+        buffer: MemoryRegion,
+        array: np.ndarray,
+        name: str,
+        line: str,
+        number: int = 0,
     ) -> None:
-        self.shape, self.dtype, self.buffer, self.name, self.line = shape, dtype, buffer, name, line
+        self.shape, self.dtype, self.buffer, self.line = shape, dtype, buffer, line
+        self._name, self._number = name, number
         self.on_chip = buffer is MemoryRegion.sbuf or buffer is MemoryRegion.psum
         self.alive = weakref.ref(array)
-        self.address: tuple[int, int] | None = None
-        self.first = self.last = -1
-        self.owed: Owed | None = None
-        # Empty tuples until they are needed: a kernel allocates thousands of tiles.
-        self.lent: Sequence[Storage] = ()
-        self.aliased = False
-        self.written: np.ndarray | None = None
-        self.overlaps: Sequence[Storage] = ()
-        self.clobbered: np.ndarray | None = None
-        self.clobberers: tuple[str, ...] = ()
-        self.psum: Any = None
-        self.shared = buffer is MemoryRegion.shared_hbm
+        self.partition_bytes = math.prod(shape[1:]) * dtype.itemsize
+
+    @property
+    def name(self) -> str:
+        """As given, or made up from the region and a number."""
+        return self._name or f"{self.buffer.value}_{self._number}"
 
     @property
     def partitions(self) -> int:
@@ -87,14 +82,9 @@ class Storage:
         return self.shape[0]
 
     @property
-    def partition_bytes(self) -> int:
-        """Bytes behind each of its partitions, in the device's number format."""
-        return math.prod(self.shape[1:]) * self.dtype.itemsize
-
-    @property
     def nbytes(self) -> int:
         """Bytes in the device's number format."""
-        return math.prod(self.shape) * self.dtype.itemsize
+        return self.shape[0] * self.partition_bytes
 
     def settle(self) -> None:
         """Computes the values that it is owed."""

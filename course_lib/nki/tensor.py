@@ -7,22 +7,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from course_lib.nki import addressing, views
+from course_lib.nki import addressing, indexing, views
 from course_lib.nki.addressing import MAX_DIMS
 from course_lib.nki.constants import MemoryRegion
 from course_lib.nki.dtypes import DType
 from course_lib.nki.errors import broken_rule
 from course_lib.nki.indexing import DynamicSlice as DynamicSlice
-from course_lib.nki.indexing import is_plain_slice, plain_index
 from course_lib.nki.indirection import Indirection, Lookup, phantom, relaid
 from course_lib.nki.objects import NKIObject as NKIObject
 from course_lib.nki.pattern import is_dense
 from course_lib.nki.refusals import Refusals
 from course_lib.nki.storage import Storage
+
+if TYPE_CHECKING:
+    from course_lib.nki.instruction import Access, Operand
 
 
 class NkiTensor(Refusals, record=False):
@@ -36,9 +38,23 @@ class NkiTensor(Refusals, record=False):
             be missing from it, so it serves for shapes and addresses.
         base: the array that owns the elements, contiguous and row-major; the same holds.
         indirection: how elements are looked up at run time; None for a direct view.
+        box, outline: what `tracking.access_of` and `instruction.outline` found out; None before they were asked.
+        views: of this one by index, see `indexing.item`.
     """
 
-    __slots__ = ("base", "buffer", "dtype", "indirection", "memory", "shape", "storage")
+    __slots__ = (
+        "_start",
+        "base",
+        "box",
+        "buffer",
+        "dtype",
+        "indirection",
+        "memory",
+        "outline",
+        "shape",
+        "storage",
+        "views",
+    )
 
     def __init__(
         self,
@@ -55,6 +71,10 @@ class NkiTensor(Refusals, record=False):
         self.buffer = storage.buffer
         self.indirection = indirection
         self.shape: tuple[int, ...] = array.shape if indirection is None else indirection.shape
+        self.box: Access | None = None
+        self.outline: Operand | None = None
+        self._start = -1
+        self.views: dict[Any, NkiTensor] | None = None
 
     def __repr__(self) -> str:
         return f"NkiTensor({self.name}, shape={self.shape}, dtype={self.dtype}, buffer={self.buffer.value})"
@@ -103,12 +123,19 @@ class NkiTensor(Refusals, record=False):
         return tuple(step // self.memory.itemsize for step in self.memory.strides)
 
     @property
+    def start(self) -> int:
+        """Bytes, as the simulator stores them, from the storage's start to the first element of `memory`."""
+        if self._start < 0:
+            here, there = self.memory.__array_interface__, self.base.__array_interface__
+            self._start = 0 if self.memory is self.base else here["data"][0] - there["data"][0]
+        return self._start
+
+    @property
     def offset(self) -> int:
         """Elements from the storage's start to this view's first element (indirect: before the index is added)."""
         if isinstance(self.indirection, Lookup):
             return self.indirection.start
-        start = self.memory.__array_interface__["data"][0] - self.base.__array_interface__["data"][0]
-        return int(start) // self.memory.itemsize
+        return self.start // self.memory.itemsize
 
     def is_contiguous(self) -> bool:
         """Whether the view covers storage in order; on chip, within each partition."""
@@ -171,38 +198,7 @@ class NkiTensor(Refusals, record=False):
             )
         return wanted
 
-    def __getitem__(self, key: Any) -> NkiTensor:
-        whole = type(key) is tuple and len(key) == len(self.shape)
-        if whole and self.indirection is None and all(map(is_plain_slice, key)):
-            array = self.memory[key]  # the usual case, which needs no further look at its parts
-            if 0 not in array.shape:
-                return self if array.shape == self.shape else NkiTensor(self.storage, self.base, array, self.dtype)
-        keys = list(key) if isinstance(key, tuple) else [key]
-        if any(index is Ellipsis for index in keys):
-            at = next(place for place, index in enumerate(keys) if index is Ellipsis)
-            keys[at : at + 1] = [slice(None)] * (self.ndim - len(keys) + 1)
-        if len(keys) > self.ndim:
-            raise broken_rule(f"{len(keys)} indices for {self.name} with shape {self.shape}", limit=f"{self.ndim}")
-        plain: list[Any] = []
-        for dim, index in enumerate(keys):
-            plain.append(plain_index(self, dim, index))
-        if self.indirection is not None and plain and plain[0] != slice(None):
-            self._dim(0, free=False, what="indexing")
-        array = self._layout[tuple(plain)]
-        if 0 in array.shape:
-            raise broken_rule(
-                f"the index {key!r} selects nothing from {self.name} with shape {self.shape}",
-                limit="a tile has at least one element in each dimension",
-            )
-        if array.shape == self.shape:
-            return self  # `tile[...]` and its like: the same elements, recognised as all of them
-        lowest = 2 if self.on_chip else 1
-        while array.ndim < lowest:
-            array = array[..., np.newaxis]
-        if self.indirection is not None:
-            return self._view(array)
-        return NkiTensor(self.storage, self.base, array, self.dtype)
-
+    __getitem__ = indexing.item
     slice = views.slice_dim
     permute = views.permute
     broadcast = views.broadcast

@@ -1,7 +1,7 @@
 """A profile as a trace that Perfetto (ui.perfetto.dev) and Chrome's tracing page open.
 
-Each core is a process, each engine a row; DMA transfers that overlap get rows of their own; two counters show SBUF and
-PSUM in use. Source: Trace Event Format.
+Each core is a process, each engine a row; DMA transfers that overlap get rows of their own, which are not DMA engines;
+two counters show SBUF and PSUM in use. Source: Trace Event Format.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from course_lib.nki.constants import MemoryRegion
 from course_lib.nki.cost.operands import tiles
 from course_lib.nki.schedule import Schedule
 from course_lib.nki.session import Core
+from course_lib.nki.source import text_of
 from course_lib.nki.storage import Storage
 
 if TYPE_CHECKING:
@@ -88,11 +89,12 @@ def usage(lives: list[tuple[Storage, float, float]]) -> tuple[list[float], list[
 def _core_events(number: int, core: Core, plan: Schedule) -> list[dict[str, Any]]:
     rows = dma_rows(plan)
     names = {row: name for name, row in _ROWS.items() if name in set(plan.queue)}
-    names.update({_FIRST_DMA_ROW + row: f"DMA {row}" for row in set(rows.values())})
+    names.update({_FIRST_DMA_ROW + row: f"DMA transfers {row + 1}" for row in set(rows.values())})
     events: list[dict[str, Any]] = [_meta("process_name", number, 0, f"core {number}: {core.hardware.title}")]
     events += [_meta("thread_name", number, row, name) for row, name in sorted(names.items())]
+    texts = {line: text_of(line) for line in {made.line for made in core.instructions}}
     for index, made in enumerate(core.instructions):
-        about: dict[str, Any] = {"line": made.line, "index": index}
+        about: dict[str, Any] = {"line": made.line, "text": texts[made.line], "index": index}
         about["tiles"] = [f"{'x'.join(map(str, tile.shape))} {tile.dtype} {tile.buffer.value}" for tile in tiles(made)]
         transfer = plan.transfers.get(index)
         if transfer is not None:

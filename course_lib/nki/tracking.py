@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from course_lib.nki.byteflags import bytes_of
 from course_lib.nki.errors import broken_rule, kernel_line
 from course_lib.nki.instruction import Access
 
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 
 def access_of(tensor: NkiTensor) -> Access:
     """The box of memory that a view covers; an indirect view may reach all of its storage."""
+    if tensor.box is None:
+        tensor.box = _box(tensor)
+    return tensor.box
+
+
+def _box(tensor: NkiTensor) -> Access:
     storage, memory = tensor.storage, tensor.memory
     # A row is a partition on chip, and the innermost dimension of the storage in HBM: blocks of columns stay apart.
     on_chip = storage.on_chip
@@ -25,8 +32,7 @@ def access_of(tensor: NkiTensor) -> Access:
         return Access(storage, 0, rows - 1, 0, storage.nbytes // rows - 1)
     base = tensor.base
     pitch = base.strides[0] if on_chip else base.strides[-1] * base.shape[-1]
-    start = memory.__array_interface__["data"][0] - base.__array_interface__["data"][0]
-    first, within = divmod(start, pitch)
+    first, within = divmod(tensor.start, pitch)
     rows = reach = 0
     for step, count in zip(memory.strides, memory.shape, strict=True):
         if step >= pitch and step % pitch == 0:
@@ -41,30 +47,17 @@ def access_of(tensor: NkiTensor) -> Access:
     return Access(storage, first, first + rows, within // stored * size, last)
 
 
-def bytes_of(flags: np.ndarray, tensor: NkiTensor) -> np.ndarray:
-    """The part of `flags`, one entry for each byte of the storage on the device, that belongs to a direct view.
-
-    Returns:
-        A view with one more dimension than the tensor: the bytes of each element.
-    """
-    memory = tensor.memory
-    size, stored = tensor.dtype.itemsize, memory.itemsize
-    start = memory.__array_interface__["data"][0] - tensor.base.__array_interface__["data"][0]
-    strides = tuple(step // stored * size for step in memory.strides)
-    return np.ndarray((*memory.shape, size), flags.dtype, flags, start // stored * size, (*strides, 1))
-
-
 def mark_written(tensor: NkiTensor) -> None:
     """Notes that an instruction writes a view."""
     written = tensor.storage.written
-    if written is None:
+    if written is None or written.whole == 1:
         return
     if tensor.indirection is None:
-        bytes_of(written, tensor)[...] = True
+        written.set(tensor, 1)
         return
     places, inside = tensor.indirection.places(tensor)
     found = places if inside is None else places[inside]
-    written.reshape(-1, tensor.dtype.itemsize)[found.reshape(-1)] = True
+    written.set_places(tensor.dtype.itemsize, found, 1)
 
 
 def check_reads(tensor: NkiTensor) -> None:
@@ -79,11 +72,16 @@ def check_reads(tensor: NkiTensor) -> None:
                 limit="two tiles placed at overlapping addresses cannot hold values at the same time",
                 hint="give one of them another address, or read this tile before the other is written",
             )
-    if storage.written is None or tensor.indirection is not None:
+    written = storage.written
+    if written is None or written.whole == 1 or tensor.indirection is not None:
         return
-    known = bytes_of(storage.written, tensor).all(axis=-1)
-    if not known.all():
-        place = tuple(int(at) for at in np.unravel_index(int(np.argmin(known)), tensor.shape))
+    flags = written.of(tensor)
+    if flags.all():
+        if tensor.memory is tensor.base:  # written in parts, and complete now: the next read sees it at a glance
+            written.fill(1)
+    else:
+        known = flags.all(axis=-1)
+        place = tuple(int(at) for at in np.unravel_index(int(np.argmin(known)), known.shape))
         raise broken_rule(
             f"element {place} of {storage.describe()} is read and was never written",
             limit="memory holds garbage until an instruction writes it",

@@ -91,8 +91,10 @@ def flatten_dims(tensor: NkiTensor, start_dim: int, end_dim: int) -> NkiTensor:
     return _reshaped(tensor, (*tensor.shape[:start], merged, *tensor.shape[end + 1 :]))
 
 
-def reshape(tensor: NkiTensor, shape: Sequence[int]) -> NkiTensor:
+def reshape(tensor: NkiTensor, shape: Sequence[int], *more: int) -> NkiTensor:
     """Another shape of the same elements, without copying."""
+    if isinstance(shape, int):
+        raise broken_rule(f"reshape({shape}, ...)", limit="one tuple of sizes", hint="reshape((rows, columns))")
     sizes = tuple(int(size) for size in shape)
     if sizes.count(-1) == 1:
         known = -math.prod(sizes)

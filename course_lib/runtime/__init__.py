@@ -7,12 +7,20 @@ from course_lib.runtime.aws_local import Call, LocalAws, NotEmulatedError, NotLo
 from course_lib.runtime.deep import check_horovod_runs, check_ray_runs
 from course_lib.runtime.doctor import examine, exit_code
 from course_lib.runtime.findings import Finding
+from course_lib.runtime.graph_cache import GraphCache
+from course_lib.runtime.graph_captures import CapturedGraph, GraphCounter
+from course_lib.runtime.graph_text import graph_key, graph_text
+from course_lib.runtime.lazy_graphs import LazyGraphs, lazy_device, lazy_graphs, mark_step
 from course_lib.runtime.nki_environment import nki_settings
 from course_lib.runtime.packages import is_stub
 
 __all__ = [
     "Call",
+    "CapturedGraph",
     "Finding",
+    "GraphCache",
+    "GraphCounter",
+    "LazyGraphs",
     "LocalAws",
     "NotEmulatedError",
     "NotLoopbackError",
@@ -20,8 +28,13 @@ __all__ = [
     "check_ray_runs",
     "examine",
     "exit_code",
+    "graph_key",
+    "graph_text",
     "is_stub",
+    "lazy_device",
+    "lazy_graphs",
     "local_aws",
+    "mark_step",
     "nki_settings",
     "require_loopback",
 ]

@@ -124,6 +124,18 @@ REFUSED = {
     "no training": (lambda: a.training_seconds(-1, 8, 1e12), ["flops=-1"]),
     "half a machine": (lambda: a.wall_seconds(10, 0.5), ["accelerators=0.5", "whole"]),
     "no log": (lambda: a.observed_seconds_between_failures(3, 0), ["seconds=0"]),
+    "no inputs": (lambda: a.best_buckets({}, 2), ["counts={}", "no inputs"]),
+    "no buckets": (lambda: a.best_buckets({7: 1}, 0), ["buckets=0", "at least 1"]),
+    "work that falls": (lambda: a.best_buckets({1: 1, 2: 1}, 1, work=lambda n: 9 - n), ["falls from length 1 to 2"]),
+    "an input without a bucket": (lambda: a.padding_waste({7: 1}, [4]), ["length=7", "longest bucket, 4", "cut"]),
+    "buckets of nothing": (lambda: a.padding_waste({7: 1}, []), ["buckets=[]"]),
+    "work of nothing": (lambda: a.padding_waste({7: 1}, [8], work=lambda n: 0), ["work=0"]),
+    "no longest input": (lambda: a.powers_of_two(0), ["longest=0"]),
+    "negative graphs": (lambda: a.compile_bill(-1, 60, 20), ["graphs=-1"]),
+    "nobody compiles": (lambda: a.compile_bill(1, 60, 20, workers=0), ["workers=0"]),
+    "an empty batch": (lambda: a.longest_of({7: 1}, 0), ["batch=0"]),
+    "no steps": (lambda: a.expected_shapes({7: 1.0}, 0), ["steps=0"]),
+    "counts for probabilities": (lambda: a.expected_shapes({7: 30}, 5), ["probability=30", "0.3"]),
     "more visits than sense": (lambda: a.distinct_experts(8, 0, 1), ["experts_per_token=0"]),
 }
 

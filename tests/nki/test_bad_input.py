@@ -71,8 +71,10 @@ def test_513_moving_columns_on_gen3():
 
 def test_float64():
     assert "use nl.float32" in message(lambda x: nl.ndarray((2, 2), "float64"))
-    with pytest.raises(NkiValidationError, match=r"float64.*use nl\.float32"):
+    with pytest.raises(NkiValidationError, match=r"argument 'x' has dtype 'float64'.*use nl\.float32: x\.astype"):
         simulate(lambda x: x)(np.ones((2, 2)))
+    with pytest.raises(NkiValidationError, match=r"argument 'x\[1\]' has dtype 'float64'"):
+        simulate(lambda x: x)((BIG, np.ones((2, 2))))
     assert "use nl.int32" in message(lambda x: nl.ndarray((2, 2), np.int64))
 
 
@@ -135,6 +137,15 @@ def test_an_infinite_loop_over_a_register():
 def test_an_infinite_while_loop_without_instructions():
     text = message(lambda x: nl.while_loop(nisa.register_alloc(1), lambda r: r), max_instructions=2000)
     assert "condition never becomes zero" in text
+
+
+def test_an_infinite_loop_of_python_alone():
+    def kernel(x):
+        count = 0
+        while count >= 0:
+            count += 1
+
+    assert "a loop whose condition never changes" in message(kernel, patience=0.1)
 
 
 def test_an_infinite_loop_that_only_allocates():

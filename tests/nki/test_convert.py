@@ -140,7 +140,7 @@ def test_lists_are_refused_by_name():
 
 @pytest.mark.parametrize("value", [np.ones((2, 2)), np.ones((2, 2), np.int64), torch.ones(2, 2).double()])
 def test_64_bit_inputs_are_refused(value):
-    with pytest.raises(NkiValidationError, match=r"64' does not exist.*nl\.(float32|int32)"):
+    with pytest.raises(NkiValidationError, match=r"64', which does not exist.*nl\.(float32|int32)"):
         simulate(identity)(value)
 
 

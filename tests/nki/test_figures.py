@@ -92,6 +92,49 @@ def test_a_tile_with_an_address_is_drawn_there():
     assert [(low, high) for _, _, low, high in boxes(figure)] == [(8192, 8192 + 256)]
 
 
+def test_more_kinds_than_colors_still_look_different():
+    def many(a):
+        tile = nl.ndarray(a.shape, dtype=a.dtype, buffer=nl.sbuf)
+        row = nl.ndarray((128, 1), dtype=a.dtype, buffer=nl.sbuf)
+        nisa.dma_copy(dst=tile, src=a)
+        nisa.tensor_copy(dst=tile, src=tile)
+        nisa.activation(dst=tile, op=nl.exp, data=tile)
+        nisa.tensor_scalar(dst=tile, data=tile, op0=nl.multiply, operand0=2.0)
+        nisa.tensor_tensor(dst=tile, data1=tile, data2=tile, op=nl.add)
+        nisa.tensor_reduce(dst=row, op=nl.add, data=tile, axis=1)
+        nisa.reciprocal(dst=row, data=row)
+        nisa.memset(dst=tile, value=0.0)
+        nisa.dma_copy(dst=a, src=tile)
+
+    figure, _ = profile(many, target="gen3")(np.ones((128, 64), np.float32)).timeline()
+    looks = [(bar.marker.color, bar.marker.pattern.shape) for bar in figure.data]
+    assert len(looks) == len(set(looks)) == 8
+
+
+def test_a_row_of_transfers_is_not_called_an_engine(made):
+    rows = {row for bar in made.timeline()[0].data for row in bar.y}
+    assert rows - {"Vector"} == {f"transfers {number}" for number in range(1, len(rows))} or rows == {
+        "Vector",
+        "transfers",
+    }
+
+
+def test_the_memory_map_is_scaled_to_the_tiles_when_they_are_few():
+    a = np.ones((128, 256), np.float32)
+    small = profile(add, execute=False, target="gen3")(a, a, 256).memory_map()[0]
+    highest = max(high for *_, high in boxes(small))
+    assert highest < small.layout.yaxis.range[1] < 2 * highest
+    assert list(small.layout.yaxis.ticktext)[1] == f"{small.layout.yaxis.tickvals[1] / 1024:g}"
+
+    def full(a):
+        tile = nl.ndarray((128, 40_000), dtype=nl.float32, buffer=nl.sbuf)
+        nisa.memset(dst=tile, value=0.0)
+        nisa.dma_copy(dst=a, src=tile[:, 0:64])
+
+    large = profile(full, target="gen3")(np.ones((128, 64), np.float32)).memory_map()[0]
+    assert large.layout.yaxis.range[1] > 224 * 1024
+
+
 def test_the_roofline_point_is_the_kernel_and_lies_under_the_roof(product):
     figure, alt = product.roofline()
     point, roof = trace(figure, "naive_matmul"), figure.data[0]

@@ -1,7 +1,11 @@
 """Oracle: the migration guides of the Neuron documentation: each old name or habit and what replaced it."""
 
+import math
+import re
+
 import numpy as np
 import pytest
+import torch
 
 from course_lib import nki
 from course_lib.nki import NkiValidationError, simulate
@@ -57,6 +61,14 @@ def test_hasattr_answers_no_for_old_names():
         (lambda x: nisa.tensor_reduce(nl.add, nl.load(x), axis=1), "called without 'data'.*allocate dst"),
         (lambda x: nisa.iota(expr=1), "iota"),
         (lambda x: nisa.register_move(nisa.register_alloc(), imm=3), "imm=.*called src"),
+        (lambda x: nl.ndarray((2, 2)), "ndarray is called without 'dtype'.*dtype=nl.float32"),
+        (lambda x: nl.sum(x), r"sum is called without 'axis'.*help\(nl.sum\)"),
+        (lambda x: nisa.reciprocal(x, x, x, x), r"4 were given.*help\(nisa.reciprocal\)"),
+        (lambda x: nisa.reciprocal(x, dst=x, data=x), "multiple values for argument 'dst'"),
+        (
+            lambda x: nisa.sendrecv(x, x, 0, 0, 0, use_gpsimd_dma=True),
+            "use_gpsimd_dma=.*dma_engine=nisa.dma_engine.gpsimd_dma",
+        ),
     ],
 )
 def test_calls_of_the_old_interface_are_explained(body, message):
@@ -134,10 +146,64 @@ def test_augmented_and_indexed_assignment_are_explained():
     assert "nisa.tensor_copy" in failing(assigns)
 
 
-def test_numpy_functions_do_not_run_on_tiles():
-    assert "values of a tile exist on the device only" in failing(lambda x: np.asarray(nl.load(x)))
-    with pytest.raises(TypeError, match="ufunc"):
-        simulate(lambda x: np.exp(nl.load(x)))(ONES)
+@pytest.mark.parametrize(
+    ("use", "instead"),
+    [
+        (np.exp, r"np\.exp .*write nl\.exp"),
+        (np.sum, r"np\.sum .*write nl\.sum"),
+        (lambda t: np.ones((4, 8), np.float32) * t, r"np\.multiply .*write nl\.multiply"),
+        (np.sort, r"nl\.device_print"),
+        (np.asarray, "values of a tile exist on the device only"),
+        (torch.exp, r"torch\.exp .*write nl\.exp"),
+        (lambda t: torch.ones(4, 8) - t, r"write nl\.subtract"),
+        (math.exp, "register_load"),
+        (range, "register_load"),
+        (lambda t: t.T, r"\.T of the tile .*nl\.transpose"),
+        (lambda t: t.astype(np.float16), r"nl\.copy\(tile, dtype=\.\.\.\)"),
+        (lambda t: t.sum(), r"nl\.sum"),
+        (lambda t: t.reshape(2, 16), r"one tuple of sizes"),
+    ],
+)
+def test_array_habits_name_what_takes_their_place(use, instead):
+    text = failing(lambda x: use(nl.load(x)))
+    assert re.search(instead, text), text
+    assert text.startswith("test_legacy.py:")
+
+
+@pytest.mark.parametrize(
+    ("use", "instead"),
+    [
+        (lambda x: x[np.arange(3)[:, None]], r"index ndarray of shape \(3, 1\).*nl\.ds.*vector_offset"),
+        (lambda x: x[[0, 1]], r"index \[0, 1\] .*vector_select"),
+        (lambda x: x[1.5], "index 1.5 .*//"),
+        (lambda x: x[0 : 4 / 2], "0:2.0 .*//"),
+        (lambda x: x[:, 0 : 4 / 2], "0:2.0 .*//"),
+        (lambda x: nl.load(x[4:8]), "one tile too many"),
+    ],
+)
+def test_indices_that_tensors_do_not_take(use, instead):
+    assert re.search(instead, failing(use)), failing(use)
+
+
+def test_importing_an_old_name_says_what_replaced_it():
+    with pytest.raises(ImportError, match=r"nki\.language\.arange is gone.*nl\.ds"):
+        from course_lib.nki.language import arange  # noqa: F401
+    with pytest.raises(ImportError, match=r"nki\.benchmark is gone.*nki\.profile"):
+        from course_lib.nki import benchmark  # noqa: F401
+    with pytest.raises(ImportError, match="cannot import name 'colour'"):
+        from course_lib.nki.isa import colour  # noqa: F401
+
+
+def test_attributes_that_arrays_do_not_have_either_stay_plain_errors():
+    with pytest.raises(AttributeError, match="has no attribute 'colour'") as caught:
+        simulate(lambda x: x.colour)(ONES)
+    assert not isinstance(caught.value, NkiValidationError)
+    simulate(lambda x: [hasattr(x, name) for name in ("T", "numpy", "colour")].count(True) or None)(ONES)
+
+
+def test_an_array_within_a_kernel_is_to_be_an_argument():
+    assert "nl.shared_constant" in failing(lambda x: nisa.dma_copy(dst=nl.load(x), src=ONES))
+    assert "nisa.memset" in failing(lambda x: nl.store(x, 1.0))
 
 
 def test_store_from_psum_names_the_copy():

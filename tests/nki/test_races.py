@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -151,10 +152,64 @@ def test_a_scatter_touches_the_rows_that_its_indices_name(shift: int) -> None:
     rows[1, 7] -= shift
     simulated = nki.simulate(nki.jit(kernel)[2])
     if shift:
-        with pytest.raises(nki.NkiValidationError, match="core 1 writes"):
+        with pytest.warns(RuntimeWarning, match="core 1 writes .* while core 0 writes the same bytes"):
             simulated(X, rows)
     else:
         assert np.array_equal(simulated(X, rows)[0:64:2], X[:32])
+
+
+def fills_and_scatters(x, rows, fenced):
+    me = nl.program_id(0)
+    out = nl.ndarray((128, 16), nl.float32, buffer=nl.shared_hbm)
+    half = nl.zeros((64, 16), nl.float32)
+    nisa.dma_copy(dst=out[me * 64 : me * 64 + 64], src=half)
+    if fenced:
+        nisa.core_barrier(out, (0, 1))
+    tile, mine = nl.load(x[:32]), nl.load(rows[me])
+    nisa.dma_copy(dst=out.ap([[16, 32], [1, 16]], vector_offset=mine, indirect_dim=0), src=tile)
+    return out
+
+
+@pytest.mark.parametrize("fenced", [False, True])
+def test_a_scatter_over_what_the_other_core_fills_draws_a_warning(fenced: bool, recwarn) -> None:
+    rows = np.stack([np.arange(0, 64, 2), np.arange(1, 65, 2)]).astype(np.int32).reshape(2, 32, 1)
+    nki.simulate(nki.jit(fills_and_scatters)[2])(X, rows, fenced)
+    seen = [str(warning.message) for warning in recwarn]
+    if fenced:
+        assert not seen
+    else:
+        assert "core 0 writes" in seen[0]
+        assert "while core 1 writes the same bytes" in seen[0]
+        assert "nisa.core_barrier" in seen[0]
+
+
+def test_what_the_other_core_scatters_is_not_to_be_read_without_a_barrier() -> None:
+    def kernel(x, indices):
+        out = nl.ndarray((128, 16), nl.float32, buffer=nl.shared_hbm)
+        tile, rows = nl.load(x[:32]), nl.load(indices)
+        if nl.program_id(0) == 0:
+            nisa.dma_copy(dst=out.ap([[16, 32], [1, 16]], vector_offset=rows, indirect_dim=0), src=tile)
+        else:
+            nisa.dma_copy(dst=tile, src=out[32:64])
+        return out
+
+    rows = np.arange(40, 72).astype(np.int32).reshape(32, 1)
+    with pytest.raises(nki.NkiValidationError, match=r"core 1 reads .* while core 0 writes the same bytes"):
+        nki.simulate(nki.jit(kernel)[2])(X, rows)
+
+
+def test_the_account_of_gathers_takes_less_memory_than_their_elements() -> None:
+    def kernel(x, indices):
+        tile, rows = nl.ndarray((128, 512), nl.float32), nl.load(indices)
+        for _ in range(64):
+            nisa.dma_copy(dst=tile, src=x.ap([[512, 128], [1, 512]], vector_offset=rows, indirect_dim=0))
+
+    table, rows = np.zeros((256, 512), np.float32), np.arange(128).astype(np.int32).reshape(128, 1)
+    tracemalloc.start()
+    nki.simulate(nki.jit(kernel)[2])(table, rows)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2 * 64 * 128 * 512 * 4 / 2  # half of the float32 elements that two cores gathered
 
 
 def test_many_accesses_are_no_race() -> None:

@@ -215,7 +215,7 @@ def test_one_run_time_index_for_each_view():
         (lambda t: t.slice(1, 0, 9), "end <= 8"),
         (lambda t: t[:, 8], "-8 to 7"),
         (lambda t: t[:, nl.ds(6, 4)], "shorten the last tile"),
-        (lambda t: t[:, 3:3], "selects nothing"),
+        (lambda t: nisa.tensor_copy(dst=t[:, 3:3], src=t[:, 3:3]), "selects nothing"),
         (lambda t: t[0, 0, 0, 0], "4 indices"),
         (lambda t: t.expand_dim(1).expand_dim(1).expand_dim(1), "at most 5 dimensions"),
     ],
@@ -223,6 +223,37 @@ def test_one_run_time_index_for_each_view():
 def test_views_that_the_hardware_cannot_address_are_refused(act, message):
     with pytest.raises(NkiValidationError, match=message):
         act(numbered(8, 8, 8))
+
+
+def test_a_core_without_rows_may_slice_them_but_not_move_them():
+    def kernel(x, moves):
+        rows = x[nl.ds(4, 0), :]
+        assert rows.shape == (0, 3)
+        if moves:
+            nisa.dma_copy(dst=rows, src=rows)
+
+    ones = np.ones((4, 3), np.float32)
+    simulate(kernel)(ones, False)
+    for changes in ({}, {"execute": False}, {"record": True}):
+        with pytest.raises(NkiValidationError, match=r"nl\.ds\(4, 0\).* selects nothing.*Try: leave the instruction"):
+            simulate(kernel, **changes)(ones, True)
+
+
+def test_a_pattern_on_a_part_of_a_tile_may_step_by_the_part_own_width():
+    whole = numbered(4, 16)
+    part = whole.ap([[16, 4], [1, 8]], offset=8)
+    assert np.array_equal(part.ap([[8, 4], [1, 8]]).array, whole.array[:, 8:])
+    assert np.array_equal(part.ap([[8, 2], [2, 3]], offset=1).array, whole.array[:2, 9:15:2])
+    with pytest.raises(NkiValidationError, match="steps from partition to partition by 4 elements"):
+        part.ap([[4, 4], [1, 4]])
+
+
+def test_a_pattern_without_elements_is_refused_where_it_is_used():
+    x = numbered(4, 16, buffer=nl.shared_hbm)
+    nothing = x.ap([[16, 0], [1, 16]])
+    assert nothing.shape == (0, 16)
+    with pytest.raises(NkiValidationError, match="each count is 1 or more"):
+        nisa.dma_copy(dst=nothing, src=nothing)
 
 
 def test_classes_of_kernels_are_initialised_from_their_annotations():

@@ -11,11 +11,12 @@ from course_lib.nki.errors import broken_rule
 from course_lib.nki.kernel import Kernel, default_options, run_kernel
 from course_lib.nki.meeting import Gone, Meeting
 from course_lib.nki.options import Options
+from course_lib.nki.patience import Crew
 from course_lib.nki.registers import VirtualRegister
 from course_lib.nki.session import Core, current_core
 
 
-class World:
+class World(Crew):
     """What all ranks of a launch share.
 
     Args:
@@ -113,10 +114,7 @@ def _run(kernel: Kernel, arguments: Sequence[Any], options: Options) -> list[Any
         world.leave(rank, failure)
 
     threads = [threading.Thread(target=work, args=(rank,), daemon=True) for rank in range(world.ranks)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    world.run_all(threads)
     failure = world.meeting.failure
     if failure is not None:
         assert not isinstance(failure, Gone), "a rank that lost its partner is never the first to fail"

@@ -71,18 +71,25 @@ def activation(
     tiles = tuple(tile for tile in (bias, scale) if isinstance(tile, NkiTensor))
     handle = issue_activation(core, "activation", dst, data, tiles, function, reduce_res, reduce_cmd)
     if core.options.execute:
-        values = as_float32(data)
-        if isinstance(scale, NkiTensor) or scale != 1.0:
-            values = values * broadcast(scale, values.ndim)
-            if bias is not None:
-                values += broadcast(bias, values.ndim)
-        elif bias is not None:
-            values = values + broadcast(bias, values.ndim)
-        finish_activation(core, dst, values, function, 0.0, found, reduce_res, reduce_cmd)
+        finish_activation(core, dst, _argument(dst, data, scale, bias), function, 0.0, found, reduce_res, reduce_cmd)
     return handle
 
 
 _scalar, _reduce_cmd = engine.scalar, reduce_cmd
+
+
+def _argument(dst: NkiTensor, data: NkiTensor, scale: Any, bias: Any) -> np.ndarray:
+    """`data * scale + bias` in float32, computed in the result's place where nothing that is still read lies there."""
+    values = as_float32(data)
+    inputs = [tile for tile in (data, scale, bias) if isinstance(tile, NkiTensor)]
+    out = None if any(tile.storage is dst.storage for tile in inputs) else in_place(dst, values.shape)
+    if isinstance(scale, NkiTensor) or scale != 1.0:
+        values = np.multiply(values, broadcast(scale, values.ndim), out=out)
+        if bias is not None:
+            np.add(values, broadcast(bias, values.ndim), out=values)
+    elif bias is not None:
+        values = np.add(values, broadcast(bias, values.ndim), out=out)
+    return values
 
 
 def activation_reduce(

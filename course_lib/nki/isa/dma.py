@@ -15,6 +15,7 @@ from course_lib.nki.dtypes import round_to, to_tfloat32
 from course_lib.nki.errors import broken_rule
 from course_lib.nki.indirection import Lookup, element_places
 from course_lib.nki.isa.rules import PSUM, SBUF, need_tensor
+from course_lib.nki.mosaic import owe_store
 from course_lib.nki.owed import owe_load
 from course_lib.nki.session import NkiInstruction, current_core
 from course_lib.nki.tensor import NkiTensor
@@ -215,7 +216,7 @@ def _move(dst: NkiTensor, src: NkiTensor, out_of_bounds: oob_mode) -> None:
     if looked_up and out_of_bounds is oob_mode.skip:
         move_inside(dst, src, None)
     elif dst.dtype == src.dtype:
-        if owe_load(dst, src):
+        if owe_load(dst, src) or owe_store(dst, src):
             return
         values = raw(src)
         if dst.indirection is not None:

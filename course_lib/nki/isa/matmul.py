@@ -6,6 +6,7 @@ Source: Neuron documentation 2.32, `nki.isa.nc_matmul`.
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,8 @@ def nc_matmul(
         NkiValidationError: for shapes, regions or formats that the tensor engine does not have.
     """
     core = current_core()
+    if type(perf_mode) is not matmul_perf_mode:
+        perf_mode = _named_mode(perf_mode)
     need_buffer("nc_matmul", "dst", need_tensor("nc_matmul", "dst", dst), PSUM, "allocate it with buffer=nl.psum")
     for role, tensor in (("stationary", stationary), ("moving", moving)):
         need_buffer("nc_matmul", role, need_tensor("nc_matmul", role, tensor), SBUF, "load it with nisa.dma_copy")
@@ -83,6 +86,17 @@ def nc_matmul(
     if core.options.execute:
         _execute(dst, stationary, moving, k, m, n, adds)
     return handle
+
+
+def _named_mode(name: Any) -> matmul_perf_mode:
+    """The mode behind a name: published kernels pass "double_row" and "none", which NKI 0.3 replaced by members."""
+    found = matmul_perf_mode.__members__.get(name) if isinstance(name, str) else None
+    if found is None:
+        raise broken_rule(f"nc_matmul: perf_mode={name!r}", limit="a member of nisa.matmul_perf_mode")
+    warnings.warn(
+        f"nc_matmul: write perf_mode=nisa.matmul_perf_mode.{name} instead of {name!r}", DeprecationWarning, stacklevel=3
+    )
+    return found
 
 
 def _execute(

@@ -28,6 +28,10 @@ def tile_hint(value: Any) -> str:
         return "instructions return a handle, not a tile: allocate dst, pass dst=dst, and go on with dst"
     if isinstance(value, list | tuple):
         return "pass one tile at a time: loop over the list"
+    if isinstance(value, int | float):
+        return "fill a tile with it: nisa.memset(dst=tile, value=...)"
+    if type(value).__module__.partition(".")[0] in ("numpy", "torch"):
+        return "hand arrays to the kernel as arguments and load them; for constants use nl.shared_constant"
     return "allocate one with nl.ndarray(shape, dtype, buffer=nl.sbuf)"
 
 

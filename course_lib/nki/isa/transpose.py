@@ -18,6 +18,7 @@ from course_lib.nki.session import NkiInstruction, current_core
 from course_lib.nki.tensor import NkiTensor
 from course_lib.nki.values import as_float32, raw, store
 
+_CACHE_LINE = 64  # bytes
 _MOST = {engine.tensor: 128, engine.vector: 32}
 
 
@@ -54,11 +55,9 @@ def nc_transpose(
     handle = core.issue("nc_transpose", on, (data, *index_tiles(dst, data)), (dst,), about)
     if core.options.execute:
         if on is _tensor and core.version is nc_version.gen2 and data.dtype.is_float:
-            values = _through_identity(as_float32(data).reshape(rows, columns))
+            values = _through_identity(as_float32(data).reshape(rows, columns).copy())
         else:
-            values = raw(data).reshape(rows, columns).T
-        if np.shares_memory(values, dst.array):
-            values = values.copy()
+            values = _turned(raw(data).reshape(rows, columns))
         store(dst, values.reshape(dst.shape))
     return handle
 
@@ -86,6 +85,17 @@ def _engine(wanted: Any, dst: NkiTensor, data: NkiTensor, rows: int, columns: in
             hint="copy with nisa.tensor_copy before or after; up to 32 x 32 the vector engine takes SBUF and PSUM",
         )
     return on  # type: ignore[no-any-return]
+
+
+def _turned(values: np.ndarray) -> np.ndarray:
+    """The transpose, as a view of a copy.
+
+    The copy's rows don't lie a power of two apart: a column of a tile would fall into a few sets of the CPU's cache.
+    """
+    rows, columns = values.shape
+    apart = np.empty((rows, columns + _CACHE_LINE // values.itemsize), values.dtype)[:, :columns]
+    apart[...] = values
+    return apart.T
 
 
 def _through_identity(values: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from course_lib.nki.kernels.rope import rope
 from course_lib.nki.kernels.router import topk_router
 from course_lib.nki.kernels.selective_scan import selective_scan
 from course_lib.nki.kernels.softmax import softmax
+from course_lib.nki.kernels.swiglu import swiglu, swiglu_backward
 from course_lib.nki.kernels.tensor_add import tensor_add
 from course_lib.nki.kernels.transpose import transpose
 
@@ -33,6 +34,8 @@ __all__ = [
     "rope",
     "selective_scan",
     "softmax",
+    "swiglu",
+    "swiglu_backward",
     "tensor_add",
     "topk_router",
     "transpose",

@@ -107,7 +107,7 @@ def shared_constant(constant: Any) -> NkiTensor:
     made = current_core().allocate(values.shape or (1,), as_dtype(values.dtype), MemoryRegion.shared_hbm)
     made.array[...] = round_to(values.reshape(made.shape), made.array.dtype)
     if made.storage.written is not None:
-        made.storage.written[...] = True
+        made.storage.written.fill(1)
     return made
 
 
