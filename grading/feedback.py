@@ -8,6 +8,7 @@ any disguise.
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 import bleach
@@ -116,8 +117,15 @@ def safe_markdown(source: str, *, links: bool = True) -> str:
         links: keep links; else only their text.
     """
     # the renderer's links from each heading to itself would lose their target in the cleaning
-    renderer = IPythonRenderer(escape=False, exclude_anchor_links=True)
+    renderer = _Described(escape=False, exclude_anchor_links=True)
     return clean(MarkdownWithMath(renderer=renderer).render(source), links=links)
+
+
+class _Described(IPythonRenderer):
+    """Markdown whose pictures, files beside the notebook that the page does not have, leave their description."""
+
+    def image(self, text: str, url: str, title: str | None = None) -> str:
+        return f"<em>[Picture: {escape(text)}]</em>" if text else ""
 
 
 def clean(html: str, *, links: bool = True) -> str:

@@ -50,7 +50,7 @@ def panels(pictures: Sequence[Panel], *, wrong: Any = None, alt: str = "") -> st
     parts, left, height = [], 8.0, 0.0
     for number, (title, grid, said) in enumerate(shown):
         rows, columns = grid.shape
-        width = max(columns * side, 7.2 * len(title))
+        width = max(columns * side, 7.2 * len(title), 5.6 * len(said))
         compared = wrong is not None and number == len(shown) - 1
         shades = _shades(np.abs(grid), 0.0) if compared else _shades(grid if wrong is None else shown[0][1])
         fills = [[shades(float(abs(value) if compared else value)) for value in row] for row in grid]

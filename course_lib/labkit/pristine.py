@@ -54,11 +54,11 @@ def _nested(code: CodeType) -> Iterator[CodeType]:
 
 
 def _functions(module: ModuleType) -> Iterator[tuple[str, CodeType]]:
-    """Functions that stand under the module's names and those of the classes it defines."""
+    """Functions that stand under the module's names and those of its classes, wherever they say they come from."""
     for name, value in list(vars(module).items()):
         if not isinstance(value, _CLASS):
             yield from _code(name, value)
-        elif value.__module__ == module.__name__:
+        else:
             for attribute, method in list(vars(value).items()):
                 yield from _code(f"{name}.{attribute}", method)
 

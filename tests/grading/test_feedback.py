@@ -94,5 +94,11 @@ def test_a_learners_markup_neither_loads_nor_acts(text):
         assert bad not in section["html"]
 
 
+def test_a_picture_leaves_its_description():
+    (section,) = sections(new_notebook(cells=[new_markdown_cell('![x, 4 by 6 <b>"numbers"](copy.svg)')]))
+    assert "[Picture: x, 4 by 6" in section["html"]
+    assert "<b>" not in section["html"]
+
+
 def test_plain_markup_stays():
     assert clean("<p><strong>b</strong> <code>x</code></p>") == "<p><strong>b</strong> <code>x</code></p>"
