@@ -40,7 +40,8 @@ class Check:
     ) -> None:
         refuse_tampering()
         if replaced := changed(unchanged):
-            fail(Tampered(f"This notebook replaces {', '.join(replaced[:3])}. {REMEDY}"))
+            what = f"{', '.join(replaced[:3])} is not what lies on disk: this notebook, or an update since, changed it"
+            fail(Tampered(f"{what}. {REMEDY}"))
         self._unchanged = unchanged
         self._subject, self._points, self._off_limits = subject, points, off_limits
         self._weight = self._earned = 0.0
@@ -149,10 +150,14 @@ class Check:
                 trouble = f"was measured at {show(got)}, which is no number of {unit}"
             elif got < at_least:
                 trouble = f"was measured at {got:,.6g} {unit}; no right one needs less than {at_least:,.6g}"
+        if trouble:
+            limits = ", ".join(f"{limit:,.6g}" for limit in at_most)
+            self._record(f"{claim}: at most {limits} {unit}", trouble, hint if given else "", weight, telling=True)
+            return
         for limit in at_most:
-            over = not trouble and got > limit
-            said = f"takes {got:,.6g} {unit}, {got / limit:.3g} times the limit" if over else trouble
-            self._record(f"{claim}: at most {limit:,.6g} {unit}", said, hint, weight / len(at_most), telling=True)
+            over = f"takes {got:,.6g} {unit}, {got / limit:.3g} times the limit" if got > limit else ""
+            tip = hint if limit == at_most[-1] else ""
+            self._record(f"{claim}: at most {limit:,.6g} {unit}", over, tip, weight / len(at_most), telling=True)
 
     def score(self) -> float:
         """Print the report and return the points earned: nbgrader reads the cell's last value.
