@@ -206,7 +206,7 @@ class Check:
             module = str(frame.f_globals.get("__name__", ""))
             if event == "call" and not self._borrowed and f"{module}.".startswith(prefixes):
                 what = f"{module}.{frame.f_code.co_name}"
-                self._borrowed = f"called {what}; this lab asks for your own formula, so write it in the cell above"
+                self._borrowed = f"called {what}; this lab asks for your own, so write it in the cell above"
 
         prefixes = tuple([f"{name}." for name in self._off_limits])
         before = sys.getprofile()

@@ -24,6 +24,7 @@ from course_lib.nki.launch import Launch
 from course_lib.nki.legacy import explain
 from course_lib.nki.options import Options
 from course_lib.nki.patience import watched
+from course_lib.nki.rarely import rare_collections
 from course_lib.nki.session import Core, is_running, running
 from course_lib.runtime import nki_settings
 
@@ -135,6 +136,7 @@ def simulate(kernel: Callable[..., Any] | Kernel, options: Options | None = None
     return run
 
 
+@rare_collections()
 def run_kernel(
     kernel: Kernel, args: Any, kwargs: Any, options: Options, world: tuple[Any, int] | None = None
 ) -> tuple[Any, list[Core]]:

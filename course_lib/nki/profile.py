@@ -18,6 +18,7 @@ from course_lib.nki.capacity import peak_use
 from course_lib.nki.constants import MemoryRegion
 from course_lib.nki.instruction import Instruction
 from course_lib.nki.kernel import Kernel, default_options, run_kernel
+from course_lib.nki.rarely import rare_collections
 from course_lib.nki.schedule import Schedule, schedule
 from course_lib.nki.session import Core
 from course_lib.nki.verdict import bottleneck, work_of
@@ -193,12 +194,13 @@ def profile(kernel: Callable[..., Any] | Kernel, execute: bool = True, **options
         A callable that takes the kernel's arguments.
     """
     wrapped = kernel if isinstance(kernel, Kernel) else Kernel(kernel)
+    name = getattr(wrapped.function, "__name__", "kernel")
 
     @functools.wraps(wrapped.function)
+    @rare_collections()
     def run(*args: Any, **kwargs: Any) -> Profile:
         settings = replace(default_options(), **{**options, "execute": execute, "record": True})
         results, cores = run_kernel(wrapped, args, kwargs, settings)
-        name = getattr(wrapped.function, "__name__", "kernel")
         made = [_profile_core(name, core, results if execute else None) for core in cores]
         return made[0] if len(made) == 1 else _together(made)
 
@@ -236,9 +238,8 @@ def _profile_core(name: str, core: Core, results: Any) -> Profile:
 
 
 def _together(cores: list[Profile]) -> Profile:
-    slowest = max(cores, key=lambda made: made.seconds)
     return replace(
-        slowest,
+        max(cores, key=lambda made: made.seconds),
         hbm_read_bytes=sum(made.hbm_read_bytes for made in cores),
         hbm_written_bytes=sum(made.hbm_written_bytes for made in cores),
         operations=sum(made.operations for made in cores),
