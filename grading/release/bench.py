@@ -15,6 +15,7 @@ from grading.release.course import Course
 from grading.release.errors import ReleaseError
 from grading.release.mutants import Mutant, mutants_of
 from grading.release.runner import Outcome, Runner, scored, scored_by_the_course
+from grading.release.slicing import part_for
 from grading.release.source import Lab, read_lab
 
 
@@ -107,6 +108,7 @@ class Bench:
         notebook: NotebookNode | None = None,
         stop_at_first_loss: bool = False,
         as_graded: bool = False,
+        about: str = "",
     ) -> Trial:
         """Run the lab with some solution cells replaced.
 
@@ -116,8 +118,11 @@ class Bench:
             notebook: What to run instead of the source notebook.
             stop_at_first_loss: End after the first graded cell that does not earn all its points.
             as_graded: Score as `course grade` does, which trusts outputs less than nbgrader and its Validate button.
+            about: Run only what the tests of this solution cell need.
         """
         cells = _code_cells(notebook or self.source)
+        if about:
+            cells = part_for(cells, {test for test, exercised in self.exercises.items() if about in exercised}, about)
         for cell in cells:
             cell.source = (replaced or {}).get(_grade_id(cell), cell.source)
         ahead = len(self._before_first_exercise())
@@ -139,12 +144,18 @@ class Bench:
     def mutant_trials(self) -> list[tuple[Mutant, Trial]]:
         """Every mutant of every exercised solution cell with what it scored up to its first loss."""
         exercised = set().union(*self.exercises.values()) if self.exercises else set()
-        return [
-            (mutant, self.try_out({mutant.grade_id: mutant.source}, stop_at_first_loss=True))
-            for cell in self.lab.cells(solution=True, kind="code")
-            if cell.metadata.nbgrader.grade_id in exercised
-            for mutant in mutants_of(cell)
-        ]
+        trials = []
+        for cell in self.lab.cells(solution=True, kind="code"):
+            grade_id = cell.metadata.nbgrader.grade_id
+            if grade_id not in exercised:
+                continue
+            # If the right solution loses points there, its tests need more than was found.
+            alone = "" if self.try_out(about=grade_id).losers else grade_id
+            trials += [
+                (mutant, self.try_out({grade_id: mutant.source}, stop_at_first_loss=True, about=alone))
+                for mutant in mutants_of(cell)
+            ]
+        return trials
 
     def _before_first_exercise(self) -> list[Any]:
         return list(takewhile(lambda cell: "nbgrader" not in cell.metadata, _code_cells(self.source)))

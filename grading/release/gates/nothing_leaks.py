@@ -22,7 +22,7 @@ def check(bench: Bench) -> Finding:
     lines = {_squeeze(line) for line in hidden} - {_squeeze(line) for line in visible}
     lines = {line for line in lines if len(line) >= LINE}
     grams = _grams(hidden) - _grams(visible)
-    numbers = {n for n in _numbers(hidden) - _numbers(visible) if len(n.strip("0.").replace(".", "")) >= 4}
+    numbers = {n for n in _numbers(hidden) - _numbers(visible) if _is_telling(n)}
     finding = Finding(measured=f"{len(lines)} lines, {len(grams)} word runs, {len(numbers)} numbers looked for")
     bench.released  # noqa: B018 - says in one line if it is missing
     for path in sorted(p for p in bench.course.labs.rglob("*") if p.is_file()):
@@ -92,6 +92,12 @@ def _grams(lines: list[str]) -> set[tuple[str, ...]]:
     words = [word for line in lines for word in WORD.findall(line.lstrip("# "))]
     runs = {tuple(words[i : i + WORDS]) for i in range(len(words) - WORDS + 1)}
     return {run for run in runs if sum(len(w) > 2 for w in run) >= 4 and not any(a == b for a, b in pairwise(run))}
+
+
+def _is_telling(number: str) -> bool:
+    """Four significant digits, or three and an exponent: a tolerance such as 1e-5 gives nothing away."""
+    digits, _, exponent = number.partition("e")
+    return len(digits.replace(".", "").strip("0")) >= (3 if exponent else 4)
 
 
 def _numbers(lines: list[str]) -> set[str]:
