@@ -16,6 +16,7 @@ from course_lib.nki.instruction import Access, Instruction
 from course_lib.nki.storage import Storage
 
 Box = tuple[int, int, int, int]  # first and last row, first and last byte
+NOBODY = -1
 _EVERYWHERE = (-1, -1)
 _MOST_CELLS = 64
 
@@ -49,14 +50,32 @@ class _Cell:
 
 
 class _Memory:
-    """One memory, cut into cells of the size of its first access, so that far-apart accesses never meet."""
+    """One memory, cut into cells of the size of its first access, so that far-apart accesses never meet.
 
-    __slots__ = ("_bytes", "_cells", "_homes", "_rows")
+    Most tiles are read and written as a whole and need no cells: as long as every access covers the same box, the last
+    writer and the readers since say everything.
+    """
+
+    __slots__ = ("_bytes", "_cells", "_first", "_homes", "_readers", "_rows", "_whole", "_writer")
 
     def __init__(self, first: Box) -> None:
+        self._first, self._whole = first, True
+        self._writer = NOBODY
+        self._readers: dict[Any, int] = {}
+
+    def _cut(self) -> None:
+        """Goes over to cells, at the first access with another box."""
+        first = self._first
+        self._whole = False
         self._rows, self._bytes = first[1] - first[0] + 1, first[3] - first[2] + 1
         self._cells: dict[tuple[int, int], _Cell] = {}
         self._homes: dict[Box, list[tuple[int, int]]] = {}
+        for place in self._home(first):
+            cell = self._cell(place)
+            if self._writer != NOBODY:
+                cell.writes[first] = self._writer
+            if self._readers:
+                cell.reads[first] = dict(self._readers)
 
     def _home(self, box: Box) -> list[tuple[int, int]]:
         known = self._homes.get(box)
@@ -87,6 +106,13 @@ class _Memory:
         return cell
 
     def read(self, box: Box, index: int, queue: Any, after: set[int]) -> None:
+        if self._whole:
+            if box == self._first:
+                if self._writer != NOBODY:
+                    after.add(self._writer)
+                self._readers[queue] = index
+                return
+            self._cut()
         home = self._home(box)
         for cell in self._near(home):
             for other, writer in cell.writes.items():
@@ -96,6 +122,16 @@ class _Memory:
             self._cell(place).reads.setdefault(box, {})[queue] = index
 
     def write(self, box: Box, index: int, before: set[int]) -> None:
+        if self._whole:
+            if box == self._first:
+                if self._writer != NOBODY:
+                    before.add(self._writer)
+                if self._readers:
+                    before.update(self._readers.values())
+                    self._readers = {}
+                self._writer = index
+                return
+            self._cut()
         home = self._home(box)
         for cell in self._near(home):
             if cell.writes:
@@ -178,28 +214,29 @@ class Dependencies:
         index = instruction.index
         after: set[int] = set()
         before = set(instruction.depends_on)
+        memories, users = self._memories, self._users
         for access in instruction.reads:
+            storage = access.storage
             memory, box = _locate(access)
             if memory in self._written:
-                self._memory(memory, box).read(box, index, queue, after)
-            self._note(access.storage, queue, index)
+                known = memories.get(memory)
+                if known is None:
+                    known = memories[memory] = _Memory(box)
+                known.read(box, index, queue, after)
+            if storage.on_chip:
+                users.setdefault(id(storage), {})[queue] = index
         for access in instruction.writes:
             storage = access.storage
             memory, box = _locate(access)
-            if storage.first == index and storage.address is None and storage.on_chip:
-                self._rooms[storage.buffer].take(storage, index, self._users, before)
-            self._memory(memory, box).write(box, index, before)
-            self._note(storage, queue, index)
+            on_chip = storage.on_chip
+            if on_chip and storage.first == index and storage.address is None:
+                self._rooms[storage.buffer].take(storage, index, users, before)
+            known = memories.get(memory)
+            if known is None:
+                known = memories[memory] = _Memory(box)
+            known.write(box, index, before)
+            if on_chip:
+                users.setdefault(id(storage), {})[queue] = index
         before.discard(index)
         after.discard(index)
-        return after, before - after
-
-    def _memory(self, key: Any, box: Box) -> _Memory:
-        memory = self._memories.get(key)
-        if memory is None:
-            memory = self._memories[key] = _Memory(box)
-        return memory
-
-    def _note(self, storage: Storage, queue: Any, index: int) -> None:
-        if storage.on_chip:
-            self._users.setdefault(id(storage), {})[queue] = index
+        return after, before - after if after else before

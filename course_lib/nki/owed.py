@@ -94,13 +94,21 @@ class Rows:
             and self.view.dtype == other.view.dtype
         )
 
-    def followed_by(self, other: Rows) -> bool:
-        """Whether `other` begins where this ends."""
+    def followed_by(self, source: NkiTensor) -> bool:
+        """Whether a view of HBM begins where this ends, and lies there in the same way."""
+        if source.storage is not self.lender:
+            return False
+        mine, other = self.view, source.memory
         return (
-            other.start == self.start + self.shape[0] * self.view.strides[0]
+            source.start == self.start + self.shape[0] * mine.strides[0]
             and other.shape[1] == self.shape[1]
-            and self.alike(other)
+            and other.strides == mine.strides
+            and other.dtype == mine.dtype
         )
+
+    def copy(self) -> Rows:
+        """The same rows, which do not grow with these."""
+        return Rows(self.lender, self.view, self.start, self.shape)
 
 
 class Product:
@@ -118,15 +126,13 @@ class Product:
     ) -> None:
         self.region, self.a, self.b, self.adds, self.whole = region, a, b, adds, whole
 
-    def extend(self, a: Rows, b: Rows) -> bool:
-        """Takes the next matmul in, if its operands follow the last ones in memory."""
+    def extend(self, a: NkiTensor, b: NkiTensor) -> bool:
+        """Takes the next matmul in, if its operands, views of HBM, follow the last ones in memory."""
         mine, other = self.a, self.b
-        rows = mine.shape[0] + a.shape[0]
+        rows = mine.shape[0] + a.memory.shape[0]
         if rows > _MOST_ROWS or not mine.followed_by(a) or not other.followed_by(b):
             return False
-        # New ones, since a tile that the sum so far was copied to may share the old.
-        self.a = Rows(mine.lender, mine.view, mine.start, (rows, mine.shape[1]))
-        self.b = Rows(other.lender, other.view, other.start, (rows, other.shape[1]))
+        mine.shape, other.shape = (rows, mine.shape[1]), (rows, other.shape[1])
         return True
 
     def pay(self, array: np.ndarray) -> None:
@@ -181,13 +187,14 @@ def owe_product(dst: NkiTensor, stationary: NkiTensor, moving: NkiTensor, adds: 
         return False
     if not (_plain(stationary) and _plain(moving) and dst.memory.ndim == 2):
         return False
-    a, b = _rows(left.source), _rows(right.source)
     memory, held = dst.memory, storage.owed
     whole = memory is dst.base
     if adds and type(held) is Product:
         region = held.region
-        if region[0] == dst.start and region[1] == memory.shape and region[2] == memory.strides and held.extend(a, b):
+        here = region[0] == dst.start and region[1] == memory.shape and region[2] == memory.strides
+        if here and held.extend(left.source, right.source):
             return True
+    a, b = _rows(left.source), _rows(right.source)
     if held is not None:
         if whole and not adds:
             storage.owed = None
@@ -213,7 +220,8 @@ def hand_over(dst: NkiTensor, src: NkiTensor) -> bool:
         or src.dtype != "float32"
     ):
         return False
-    dst.storage.owed = Product((0, dst.shape, dst.memory.strides), held.a, held.b, False, True)
+    # Copies, since the sum in PSUM may grow.
+    dst.storage.owed = Product((0, dst.shape, dst.memory.strides), held.a.copy(), held.b.copy(), False, True)
     lend_to(dst.storage, held.a, held.b)
     return True
 

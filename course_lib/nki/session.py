@@ -228,18 +228,17 @@ class Core:
         writes: tuple[NkiTensor, ...],
         about: dict[str, Any] | None,
     ) -> None:
-        shared = self.launch is not None and any(tensor.storage.shared for tensor in (*reads, *writes))
-        if not self.options.record and not shared:
-            return
         line = self._lines.of(sys._getframe(2))
-        if shared and self.launch is not None:
-            self.launch.note(self, number, reads, False, line)
-            self.launch.note(self, number, writes, True, line)
-        if not self.options.record:
-            return
+        if self.launch is not None:
+            if any(tensor.storage.shared for tensor in (*reads, *writes)):
+                self.launch.note(self, number, reads, False, line)
+                self.launch.note(self, number, writes, True, line)
+            if not self.options.record:
+                return
         if about is None:
             about = {}
         elif "operands" in about:  # a record of a whole run must not keep every tile's memory
-            about["operands"] = tuple([outline(tensor) for tensor in about["operands"]])
-        read, written = tuple([access_of(tensor) for tensor in reads]), tuple([access_of(tensor) for tensor in writes])
+            about["operands"] = tuple([tensor.outline or outline(tensor) for tensor in about["operands"]])
+        read = tuple([tensor.box or access_of(tensor) for tensor in reads])
+        written = tuple([tensor.box or access_of(tensor) for tensor in writes])
         self.instructions.append(Instruction(number, op, on, read, written, line, about))

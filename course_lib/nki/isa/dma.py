@@ -58,7 +58,8 @@ def dma_copy(
             limit=f"the same number of elements; here {dst.size:,} and {src.size:,}",
             hint="slice both sides to the same shape",
         )
-    if dst.dtype != src.dtype and (dst.dtype.is_packed or src.dtype.is_packed):
+    cast = dst.dtype is not src.dtype and dst.dtype != src.dtype
+    if cast and (dst.dtype.is_packed or src.dtype.is_packed):
         raise broken_rule(
             f"dma_copy from {src.dtype} to {dst.dtype}",
             limit="packed formats are copied as they are",
