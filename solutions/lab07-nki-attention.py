@@ -195,11 +195,12 @@ import importlib
 import torch
 
 from course_lib import labkit
-from course_lib.nki import profile, simulate
+from course_lib.nki import witness
 
 check = importlib.reload(labkit).Check(
     "row_entropy", points=7, off_limits=("course_lib.nki.kernels",), unchanged=("course_lib.nki",)
 )
+watch = importlib.reload(witness).Watch(row_entropy)
 
 
 def entropy_by_torch(x, temperature):
@@ -211,21 +212,21 @@ def entropy_by_torch(x, temperature):
 torch.manual_seed(7)
 four = torch.zeros(1, 4)
 check.array(
-    "four equal logits: log(4)", lambda: simulate(row_entropy)(four, 1.0)[0], entropy_by_torch(four, 1.0)[0], abs=1e-5
+    "four equal logits: log(4)", lambda: watch(four, 1.0)[0], entropy_by_torch(four, 1.0)[0], abs=1e-5
 )
 logits = 3 * torch.randn(130, 1200)
 logits[0, -1] = logits[1, 0] = 90.0  # the maximum comes last, or first
 wanted = entropy_by_torch(logits, 0.7)
 check.array(
     "entropies of 130 rows of 1,200 logits at temperature 0.7, the maximum of row 0 in its last block, of row 1 in its first",
-    lambda: simulate(row_entropy)(logits, 0.7)[0],
+    lambda: watch(logits, 0.7)[0],
     wanted[0],
     rel=1e-4,
     abs=1e-4,
     hint="both sums shrink by exp(old maximum - new maximum)",
 )
 check.array(
-    "their log-sum-exp", lambda: simulate(row_entropy)(logits, 0.7)[1], wanted[1], rel=1e-4, abs=1e-4,
+    "their log-sum-exp", lambda: watch(logits, 0.7)[1], wanted[1], rel=1e-4, abs=1e-4,
     hint="log(sum) + maximum, both of x / temperature",
 )  # fmt: skip
 vocabulary = torch.randn(128, 8_000)
@@ -233,8 +234,9 @@ run = {}
 
 
 def profiled_entropy():
-    run["it"] = profile(row_entropy)(vocabulary, 1.5)
-    return run["it"].results[0]
+    results = watch(vocabulary, 1.5)
+    run["it"] = watch.last
+    return results[0]
 
 
 right = check.array(
@@ -262,7 +264,7 @@ for shape, temperature, dtype, what in (
     for which in (0, 1):
         check.array(
             what,
-            lambda x=hidden_logits, t=temperature, which=which: simulate(row_entropy)(x, t)[which],
+            lambda x=hidden_logits, t=temperature, which=which: watch(x, t)[which],
             hidden_wanted[which],
             rel=2e-4,
             abs=2e-4,
@@ -272,7 +274,7 @@ hidden_logits = torch.randn(3, 1100) + 60.0
 hidden_logits[:, :512] = -1000.0
 check.array(
     "large logits after a block of very low ones",
-    lambda: simulate(row_entropy)(hidden_logits, 0.5)[0],
+    lambda: watch(hidden_logits, 0.5)[0],
     entropy_by_torch(hidden_logits, 0.5)[0],
     rel=1e-3,
     abs=1e-3,
@@ -280,7 +282,7 @@ check.array(
 )
 check.array(
     "another width",
-    lambda: simulate(row_entropy)(logits, 0.7, 100)[0],
+    lambda: watch(logits, 0.7, 100)[0],
     wanted[0],
     rel=1e-4,
     abs=1e-4,
@@ -379,11 +381,12 @@ import ml_dtypes
 import torch
 
 from course_lib import labkit
-from course_lib.nki import profile, simulate
+from course_lib.nki import witness
 
 check = importlib.reload(labkit).Check(
     "two_norms", points=6, off_limits=("course_lib.nki.kernels",), unchanged=("course_lib.nki",)
 )
+watch = importlib.reload(witness).Watch(two_norms)
 
 
 def norms_by_torch(stream, branch, post, pre, epsilon=1e-6):
@@ -397,9 +400,9 @@ def norms_by_torch(stream, branch, post, pre, epsilon=1e-6):
 torch.manual_seed(8)
 inputs = (*(3 * torch.randn(2, 200, 96)), *torch.randn(2, 96))
 wanted = norms_by_torch(*inputs)
-check.array("h of 200 tokens", lambda: simulate(two_norms)(*inputs)[0], wanted[0], rel=1e-4, abs=1e-4)
+check.array("h of 200 tokens", lambda: watch(*inputs)[0], wanted[0], rel=1e-4, abs=1e-4)
 check.array(
-    "y of 200 tokens", lambda: simulate(two_norms)(*inputs)[1], wanted[1], rel=1e-4, abs=1e-4,
+    "y of 200 tokens", lambda: watch(*inputs)[1], wanted[1], rel=1e-4, abs=1e-4,
     hint="the second norm is that of h, with (1 + pre_weight)",
 )  # fmt: skip
 large = (*torch.randn(2, 1024, 512), *torch.randn(2, 512))
@@ -407,8 +410,9 @@ run = {}
 
 
 def profiled_norms():
-    run["it"] = profile(two_norms)(*large)
-    return run["it"].results[1]
+    results = watch(*large)
+    run["it"] = watch.last
+    return results[1]
 
 
 right = check.array("y of 1,024 tokens", profiled_norms, norms_by_torch(*large)[1], rel=1e-4, abs=1e-4, weight=0.5)
@@ -431,7 +435,7 @@ for shape, dtype, epsilon, close, what in (
     for which in (0, 1):
         check.array(
             what,
-            lambda args=(*hidden_inputs, epsilon), which=which: simulate(two_norms)(*args)[which],
+            lambda args=(*hidden_inputs, epsilon), which=which: watch(*args)[which],
             hidden_wanted[which],
             rel=close,
             abs=close,
@@ -956,11 +960,12 @@ import ml_dtypes
 import torch
 
 from course_lib import labkit
-from course_lib.nki import profile, simulate
+from course_lib.nki import witness
 
 check = importlib.reload(labkit).Check(
     "windowed_attention", points=12, off_limits=("course_lib.nki.kernels",), unchanged=("course_lib.nki",)
 )
+watch = importlib.reload(witness).Watch(windowed_attention)
 
 
 def attention_by_torch(query, key, value, sink, scale, window):
@@ -983,7 +988,7 @@ def visible_pairs(tokens, window):
 
 torch.manual_seed(10)
 one = (torch.zeros(1, 1), torch.zeros(1, 1), torch.full((1, 1), 6.0), 0.0, 1.0, 1)
-check.array("the docstring's example", lambda: simulate(windowed_attention)(*one), attention_by_torch(*one), abs=1e-5)
+check.array("the docstring's example", lambda: watch(*one), attention_by_torch(*one), abs=1e-5)
 for tokens, d, window, sink, what, hint in (
     (
         100,
@@ -1005,7 +1010,7 @@ for tokens, d, window, sink, what, hint in (
 ):
     arguments = (*head(tokens, d), sink, d**-0.5, window)
     check.array(
-        what, lambda args=arguments: simulate(windowed_attention)(*args), attention_by_torch(*arguments), rel=1e-3,
+        what, lambda args=arguments: watch(*args), attention_by_torch(*arguments), rel=1e-3,
         abs=1e-4, hint=hint,
     )  # fmt: skip
 TOKENS, D, WINDOW = 2048, 128, 256
@@ -1014,8 +1019,9 @@ run = {}
 
 
 def profiled_attention():
-    run["it"] = profile(windowed_attention)(*long)
-    return run["it"].results
+    results = watch(*long)
+    run["it"] = watch.last
+    return results
 
 
 right = check.array(
@@ -1053,7 +1059,7 @@ for tokens, d, window, sink, dtype, close, what in (
         hidden_wanted = hidden_wanted.astype(ml_dtypes.bfloat16)
     check.array(
         what,
-        lambda case=arguments: simulate(windowed_attention)(*case),
+        lambda case=arguments: watch(*case),
         hidden_wanted,
         rel=close,
         abs=close / 4,
@@ -1062,14 +1068,14 @@ for tokens, d, window, sink, dtype, close, what in (
 other = (*head(1024, 64), 0.0, 0.125, 129)
 hidden_right = check.array(
     "1,024 tokens, window 129",
-    lambda: run.update(other=profile(windowed_attention)(*other)) or run["other"].results,
+    lambda: watch(*other),
     attention_by_torch(*other),
     rel=1e-3,
     abs=1e-4,
     weight=0.5,
 )
 check.budget(
-    "Tensor engine, 1,024 tokens, window 129", lambda: run["other"].operations / BILLION,
+    "Tensor engine, 1,024 tokens, window 129", lambda: watch.last.operations / BILLION,
     at_most=(1.1 * 15 * 4 * 64 * 128**2 / BILLION,), unit="billion operations",
     at_least=4 * 64 * visible_pairs(1024, 129) / BILLION, given=hidden_right,
     hint="a window of 129 reaches back into one tile, not into two",

@@ -47,11 +47,11 @@ class Watch:
             arguments: Arrays and plain values, as for `nki.simulate`.
 
         Returns:
-            The kernel's result as an array.
+            The kernel's result as an array, or a tuple of them, of the arguments' kind.
 
         Raises:
             NkiValidationError: If the kernel is none of this simulator's, breaks a rule of the machine, reads memory
-                that nobody wrote, looks at values, or returns anything but one tensor that it wrote in HBM.
+                that nobody wrote, looks at values, or returns anything but tensors that it wrote in HBM.
         """
         self.last = None
         function = self._kernel.function if isinstance(self._kernel, Kernel) else self._kernel
@@ -88,22 +88,29 @@ class Watch:
 
 def _guarded(function: FunctionType) -> Kernel:
     @functools.wraps(function)
-    def run(*arguments: Any) -> NkiTensor:
+    def run(*arguments: Any) -> Any:
         with _values_for_the_simulator_only():
             result = function(*arguments)
-        allocated = isinstance(result, NkiTensor) and result.buffer is MemoryRegion.shared_hbm
-        if allocated and result.storage.first >= 0:
-            return result  # type: ignore[no-any-return]
-        what = "nothing" if result is None else f"an object of type {type(result).__name__}"
-        if isinstance(result, NkiTensor):
-            what = result.storage.describe() + (", which no instruction wrote" if allocated else "")
-        raise NkiValidationError(
-            f"{function.__name__} returns {what}. Limit: one tensor in HBM that the kernel allocated and wrote. Try: "
-            "out = nl.ndarray(shape, dtype=..., buffer=nl.shared_hbm), then nisa.dma_copy(dst=out, src=tile), then "
-            "return out."
-        )
+        several = isinstance(result, tuple) and len(result) > 0
+        for one in result if several else (result,):
+            _need_written(function.__name__, one)
+        return result
 
     return Kernel(run)
+
+
+def _need_written(kernel: str, result: Any) -> None:
+    allocated = isinstance(result, NkiTensor) and result.buffer is MemoryRegion.shared_hbm
+    if allocated and result.storage.first >= 0:
+        return
+    what = "nothing" if result is None else f"an object of type {type(result).__name__}"
+    if isinstance(result, NkiTensor):
+        what = result.storage.describe() + (", which no instruction wrote" if allocated else "")
+    raise NkiValidationError(
+        f"{kernel} returns {what}. Limit: tensors in HBM that the kernel allocated and wrote. Try: "
+        "out = nl.ndarray(shape, dtype=..., buffer=nl.shared_hbm), then nisa.dma_copy(dst=out, src=tile), then "
+        "return out."
+    )
 
 
 @contextmanager

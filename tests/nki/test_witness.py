@@ -190,3 +190,21 @@ def test_the_callers_arrays_stay_as_they_are():
     assert np.array_equal(array, X)
     nki.simulate(overwrites)(array)
     assert not array.any()
+
+
+def test_several_results_come_back_and_each_must_be_written():
+    @nki.jit
+    def both(x, second):
+        out = result_of(x), result_of(x)
+        nisa.dma_copy(dst=out[0], src=x)
+        if second:
+            nisa.dma_copy(dst=out[1], src=x)
+        return out
+
+    once, again = witness.Watch(both)(X, True)
+    assert np.array_equal(once, X)
+    assert np.array_equal(again, X)
+    with pytest.raises(NkiValidationError, match=r"both returns .*, which no instruction wrote"):
+        witness.Watch(both)(X, False)
+    with pytest.raises(NkiValidationError, match="returns an object of type tuple"):
+        witness.Watch(lambda x: ())(X)
