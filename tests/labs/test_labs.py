@@ -32,6 +32,7 @@ def bench(request):
         yield bench
 
 
+@pytest.mark.timeout(900)  # a lab has up to some two hundred wrong solutions to try, on a machine that may be busy
 @pytest.mark.parametrize(("bench", "gate"), CASES, indirect=["bench"])
 def test_lab_passes(bench, gate):
     result = passed(bench, gate)
