@@ -211,9 +211,7 @@ def entropy_by_torch(x, temperature):
 
 torch.manual_seed(7)
 four = torch.zeros(1, 4)
-check.array(
-    "four equal logits: log(4)", lambda: watch(four, 1.0)[0], entropy_by_torch(four, 1.0)[0], abs=1e-5
-)
+check.array("four equal logits: log(4)", lambda: watch(four, 1.0)[0], entropy_by_torch(four, 1.0)[0], abs=1e-5)
 logits = 3 * torch.randn(130, 1200)
 logits[0, -1] = logits[1, 0] = 90.0  # the maximum comes last, or first
 wanted = entropy_by_torch(logits, 0.7)
