@@ -69,8 +69,8 @@ def longest_of(shares: Mapping[int, float], batch: int) -> dict[int, float]:
     Source: distribution of a maximum of independent draws.
     """
     check_count("batch", batch)
-    check_positive("inputs", sum(shares.values()), "give length -> share of inputs")
     total, reached, below, longest = sum(shares.values()), 0.0, 0.0, {}
+    check_positive("inputs", total, "give length -> share of inputs")
     for length in sorted(shares):
         check_positive("share", shares[length], "leave out lengths that do not occur")
         reached += shares[length]

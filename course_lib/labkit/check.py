@@ -42,7 +42,6 @@ class Check:
         if replaced := changed(unchanged):
             what = f"{', '.join(replaced[:3])} is not what lies on disk: this notebook, or an update since, changed it"
             fail(Tampered(f"{what}. {REMEDY}"))
-        self._unchanged = unchanged
         self._subject, self._points, self._off_limits = subject, points, off_limits
         self._weight = self._earned = 0.0
         self._hidden = self._unwritten = False

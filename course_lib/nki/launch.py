@@ -28,7 +28,7 @@ class Launch(Crew):
 
     def __init__(self, cores: int) -> None:
         self.cores = cores
-        self.meeting = Meeting(cores, "core")
+        self.meeting = Meeting("core")
         self.races = Races(cores)
         self._shared: dict[int, tuple[Any, NkiTensor, int]] = {}
 

@@ -22,14 +22,13 @@ class Meeting:
     """Meetings of `count` members, each on a thread of its own.
 
     Args:
-        count: how many members.
         noun: what a member is called in messages: core, rank.
 
     Attributes:
         failure: the first member's own error.
     """
 
-    def __init__(self, count: int, noun: str) -> None:
+    def __init__(self, noun: str) -> None:
         self.noun = noun
         self.lock = threading.RLock()
         self.failure: BaseException | None = None
@@ -38,7 +37,6 @@ class Meeting:
         self._waits: dict[int, tuple[str, frozenset[int]]] = {}
         self._tables: dict[tuple[str, frozenset[int], int], dict[int, Any]] = {}
         self._turns: dict[tuple[int, str, frozenset[int]], int] = {}
-        self._count = count
 
     def meet(self, member: int, what: str, value: Any, others: Iterable[int]) -> dict[int, Any]:
         """Waits until all `others` have come to the same meeting.

@@ -7,7 +7,7 @@ computed together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -95,22 +95,21 @@ class Mosaic:
 
 
 def _joined(parts: Iterable[Part]) -> list[Part]:
-    """The same parts in fewer pieces."""
-    strips: list[Part] = []
-    for part in sorted(parts, key=lambda part: (part.row, part.column)):
-        both = strips[-1].joined_right(part) if strips else None
+    """The same parts in fewer pieces: rows of them to strips, then strips to blocks."""
+    strips = _chained(sorted(parts, key=lambda part: (part.row, part.column)), Part.joined_right)
+    return _chained(sorted(strips, key=lambda strip: (strip.column, strip.row)), Part.joined_below)
+
+
+def _chained(pieces: Iterable[Part], join: Callable[[Part, Part], Part | None]) -> list[Part]:
+    """Pieces, each joined to the one before where that can be done."""
+    made: list[Part] = []
+    for piece in pieces:
+        both = join(made[-1], piece) if made else None
         if both is None:
-            strips.append(part)
+            made.append(piece)
         else:
-            strips[-1] = both
-    blocks: list[Part] = []
-    for strip in sorted(strips, key=lambda strip: (strip.column, strip.row)):
-        both = blocks[-1].joined_below(strip) if blocks else None
-        if both is None:
-            blocks.append(strip)
-        else:
-            blocks[-1] = both
-    return blocks
+            made[-1] = both
+    return made
 
 
 def owe_store(dst: NkiTensor, src: NkiTensor) -> bool:

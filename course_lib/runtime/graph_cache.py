@@ -34,9 +34,13 @@ class GraphCache:
         path = self._path(key)
         path.parent.mkdir(exist_ok=True)
         handle, draft = tempfile.mkstemp(dir=path.parent, suffix=".draft")
-        with os.fdopen(handle, "wb") as file:
-            file.write(compiled)
-        os.replace(draft, path)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(compiled)
+            os.replace(draft, path)
+        except BaseException:  # a full disk, an interrupt: nothing half-written stays
+            os.unlink(draft)
+            raise
 
     def keys(self) -> list[str]:
         """All keys, sorted."""

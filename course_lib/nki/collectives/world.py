@@ -26,7 +26,7 @@ class World(Crew):
 
     def __init__(self, ranks: int, cores: int) -> None:
         self.ranks, self.cores = ranks, cores
-        self.meeting = Meeting(ranks * cores, "rank")
+        self.meeting = Meeting("rank")
 
     def exchange(self, core: Core, rank: int, what: str, value: Any, group: Iterable[int]) -> dict[int, Any]:
         """Gives `value` to all ranks of a group and takes theirs, by rank.
