@@ -1,5 +1,6 @@
 """What a test cell says of arrays and measured numbers. Oracle: NumPy arrays and points worked out by hand."""
 
+import ml_dtypes
 import numpy as np
 import pytest
 import torch
@@ -24,7 +25,6 @@ def test_a_right_array_earns_its_points(capsys):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_right_tensor_does_too(dtype, capsys):
-    ml_dtypes = pytest.importorskip("ml_dtypes")
     expected = RIGHT.astype(ml_dtypes.bfloat16) if dtype is torch.bfloat16 else RIGHT
     assert "✓ the array" in report_of(torch.tensor(RIGHT, dtype=dtype), capsys, expected)
 
