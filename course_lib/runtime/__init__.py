@@ -10,9 +10,14 @@ from course_lib.runtime.findings import Finding
 from course_lib.runtime.graph_cache import GraphCache
 from course_lib.runtime.graph_captures import CapturedGraph, GraphCounter
 from course_lib.runtime.graph_text import graph_key, graph_text
+from course_lib.runtime.hardware import Hardware, HardwareError, hardware
+from course_lib.runtime.launch import Launcher, launch
+from course_lib.runtime.launch_errors import LaunchError, RankFailed, RankFailure, RanksTimedOut
 from course_lib.runtime.lazy_graphs import LazyGraphs, lazy_device, lazy_graphs, mark_step
 from course_lib.runtime.nki_environment import nki_settings
 from course_lib.runtime.packages import is_stub
+from course_lib.runtime.rendezvous import host_store, join_group
+from course_lib.runtime.seeds import seed_everything
 
 __all__ = [
     "Call",
@@ -20,21 +25,33 @@ __all__ = [
     "Finding",
     "GraphCache",
     "GraphCounter",
+    "Hardware",
+    "HardwareError",
+    "LaunchError",
+    "Launcher",
     "LazyGraphs",
     "LocalAws",
     "NotEmulatedError",
     "NotLoopbackError",
+    "RankFailed",
+    "RankFailure",
+    "RanksTimedOut",
     "check_horovod_runs",
     "check_ray_runs",
     "examine",
     "exit_code",
     "graph_key",
     "graph_text",
+    "hardware",
+    "host_store",
     "is_stub",
+    "join_group",
+    "launch",
     "lazy_device",
     "lazy_graphs",
     "local_aws",
     "mark_step",
     "nki_settings",
     "require_loopback",
+    "seed_everything",
 ]

@@ -1,0 +1,77 @@
+"""What to train and how, the same for every engine: one frozen dataclass that is handed down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from course_lib.catalog import ModelConfig
+from course_lib.distributed.errors import TrainingSetupError, check_count
+from course_lib.models import tiny_config
+
+Precision = Literal["fp32", "bf16"]
+OptimizerName = Literal["adamw", "sgd", "lamb", "lion"]
+Recomputation = Literal["none", "selective", "full"]
+CHOICES: dict[str, tuple[str, ...]] = {
+    "precision": ("fp32", "bf16"),
+    "optimizer": ("adamw", "sgd", "lamb", "lion"),
+    "recomputation": ("none", "selective", "full"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """A training run, whatever engine and however many ranks carry it out.
+
+    Args:
+        model: the shape.
+        sequence_length: tokens per sequence.
+        global_batch: sequences per optimizer step, all ranks together.
+        microbatch: sequences that a rank takes through the model at once; 0 for its whole share, more forward passes
+            per step (gradient accumulation) the smaller it is.
+        seed: of the weights and of the data.
+        optimizer: "adamw", "sgd" (with momentum), "lamb" or "lion".
+        learning_rate, weight_decay, momentum: the optimizer's; momentum for "sgd" only.
+        clip_norm: largest L2 norm of all gradients together; None leaves them alone.
+        precision: "fp32", or "bf16" for matmuls in bf16 over fp32 weights.
+        recomputation: activation checkpointing: "none", "selective" (attention cores) or "full" (whole blocks).
+        compile: put each block through torch.compile.
+
+    Raises:
+        TrainingSetupError: for a value outside of its domain.
+    """
+
+    model: ModelConfig = field(default_factory=tiny_config)
+    sequence_length: int = 64
+    global_batch: int = 8
+    microbatch: int = 0
+    seed: int = 0
+    optimizer: OptimizerName = "adamw"
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    momentum: float = 0.9
+    clip_norm: float | None = None
+    precision: Precision = "fp32"
+    recomputation: Recomputation = "none"
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("sequence_length", "global_batch"):
+            check_count(name, getattr(self, name))
+        check_count("microbatch", self.microbatch, minimum=0)
+        check_count("seed", self.seed, minimum=0)
+        for name, choices in CHOICES.items():
+            value = getattr(self, name)
+            if value not in choices:
+                raise TrainingSetupError.of(name, value, "is not known", f"use one of {', '.join(choices)}")
+        if not self.learning_rate > 0:
+            raise TrainingSetupError.of("learning_rate", self.learning_rate, "must be above 0", "try 1e-3")
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise TrainingSetupError.of("clip_norm", self.clip_norm, "must be above 0", "give 1.0, or None")
+        if self.sequence_length > (self.model.learned_positions or self.sequence_length):
+            raise TrainingSetupError.of(
+                "sequence_length",
+                self.sequence_length,
+                f"is more than the {self.model.learned_positions} positions of {self.model.name}",
+                f"use at most {self.model.learned_positions}",
+            )

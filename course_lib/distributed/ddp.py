@@ -1,0 +1,78 @@
+"""Distributed data parallel: every rank holds the whole model and sees its own rows; gradients are averaged in buckets.
+
+The exchange of a bucket starts as soon as its last gradient is there, so that it runs beside the rest of the backward
+pass.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch.distributed as dist
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from course_lib.distributed.accumulation import accumulating
+from course_lib.distributed.config import TrainConfig
+from course_lib.distributed.engine import Engine
+from course_lib.distributed.local_rank import local_rank
+from course_lib.distributed.model_parts import build_model, build_optimizer, plain_state
+from course_lib.distributed.share import Share
+from course_lib.runtime import Hardware
+
+
+def ddp(
+    config: TrainConfig,
+    machine: Hardware,
+    *,
+    bucket_mb: float = 25.0,
+    static_graph: bool = False,
+    skip_sync: bool = True,
+) -> Engine:
+    """Train with `DistributedDataParallel` over the default process group.
+
+    Args:
+        config: of the run; its global batch must divide by the world size.
+        machine: the hardware.
+        bucket_mb: size of a bucket of gradients, 2**20 bytes. Smaller ones start earlier, larger ones waste less time
+            on latency.
+        static_graph: promise that every step uses the same parameters, which lets DDP plan ahead.
+        skip_sync: leave out the exchange for all but the last microbatch of a step (`no_sync`).
+
+    Raises:
+        TrainingSetupError: when the batch can't be shared equally.
+
+    Source: Li et al. 2020 (arXiv:2006.15704).
+    """
+    share = Share(dist.get_rank(), dist.get_world_size())
+    share.check(config)
+    device = machine.device(local_rank())
+    whole = build_model(config, device)
+    model = DistributedDataParallel(
+        whole,
+        device_ids=None if machine.kind == "cpu" else [device],
+        bucket_cap_mb=bucket_mb,
+        gradient_as_bucket_view=True,
+        static_graph=static_graph,
+    )
+
+    def sync(last: bool) -> AbstractContextManager[object]:
+        return nullcontext() if last or not skip_sync else model.no_sync()
+
+    return Engine(
+        name="ddp",
+        config=config,
+        model=model,
+        optimizer=build_optimizer(config, model.parameters()),
+        share=share,
+        forward_backward=accumulating(model, config, share, device, sync=sync),
+        full_state=lambda: plain_state(whole),
+        mean=mean_over_ranks,
+    )
+
+
+def mean_over_ranks(value: Tensor) -> Tensor:
+    """The mean of a tensor over the default process group, on every rank."""
+    total = value.clone()
+    dist.all_reduce(total)
+    return total / dist.get_world_size()
