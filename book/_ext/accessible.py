@@ -1,6 +1,6 @@
 """Mends what the stack writes against the rules of accessible HTML; each step below names one fault.
 
-Found by axe-core on this book's pages (tests/book/test_accessibility.py). A step takes a page's body and returns it
+Found by axe-core on this book's pages (tests/book/test_every_page.py). A step takes a page's body and returns it
 mended; a page without the fault comes back as it is.
 """
 
