@@ -17,6 +17,10 @@ CLASS ?= grading/demo
 FORMGRADER_OPTIONS = $(LAB_OPTIONS) --LabApp.default_url=/formgrader --ServerApp.extra_static_paths="$$( \
 	$(CURDIR)/$(BIN)/python -c 'from book._ext.offline import mathjax_folder; print(mathjax_folder().parent)')"
 PORT ?= 8000
+# The tests are shared out to as many workers as there are cores, four at most, in the order in which they were
+# collected, so that the many small ones at the end fill what the long ones leave (WORKERS=0: one after another).
+WORKERS ?= logical
+PYTEST = $(BIN)/python -m pytest --numprocesses=$(WORKERS) --maxprocesses=4 --no-loadscope-reorder
 
 .PHONY: help course setup lock book demo lab labs grade formgrader doctor serve test test-slow lint types bench clean
 
@@ -62,10 +66,10 @@ serve: setup ## serve the built book on loopback (PORT=8000)
 	@$(BIN)/python -m book.kit.serve --port $(PORT)
 
 test: setup ## run the tests (under 15 minutes on 2 cores)
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(PYTEST) -m "not slow"
 
 test-slow: setup ## run the slow end-to-end checks that CI adds
-	@$(BIN)/python -m pytest -m slow
+	@$(PYTEST) -m slow
 
 lint: setup ## check style
 	@$(BIN)/ruff check .

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib.machinery
+import json
 import math
 import os
 import signal
@@ -27,6 +28,8 @@ from course_lib.runtime.torchrun import call_as_rank, under_torchrun
 Result = TypeVar("Result")
 Output = Literal["all", "first", "none"]
 GOODBYE_SECONDS = 5.0
+# The nursery must find the course where this process found it, which need not be where Python looks by itself.
+BIRTH = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from course_lib.runtime.nursery import main; main()"
 MOST_RANKS = 128  # each is a process of about 200 MB
 
 
@@ -131,7 +134,7 @@ class Launcher:
     def _start(self) -> Connection:
         if self._connection is None:
             ours, theirs = socketpair()
-            command = [sys.executable, "-m", "course_lib.runtime.nursery", str(theirs.fileno())]
+            command = [sys.executable, "-c", BIRTH, json.dumps(sys.path), str(theirs.fileno())]
             self._nursery = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
             theirs.close()
             self._connection = Connection(ours.detach())

@@ -1,7 +1,7 @@
 """A process that imports torch once, then forks the ranks of each job, watches them and ends them.
 
-`python -m course_lib.runtime.nursery DESCRIPTOR` serves one launcher over an inherited socket. When the launcher goes
-away, for whatever reason, the socket closes and every rank is ended.
+It serves one launcher over an inherited socket. When the launcher goes away, for whatever reason, the socket closes and
+every rank is ended.
 """
 
 from __future__ import annotations
@@ -182,7 +182,8 @@ def _end(ranks: list[Rank]) -> None:
             os.waitpid(-1, 0)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Be the nursery of the launcher at the other end of the inherited socket, whose number is the last argument."""
     adopt_orphans()
     os.setsid()  # a Ctrl-C in the launcher's terminal is the launcher's to handle
-    serve(Connection(int(sys.argv[1])))
+    serve(Connection(int(sys.argv[-1])))

@@ -1,9 +1,11 @@
 """The built book, built once a session, and a browser that reads it from loopback.
 
 `built` runs the command of `make book`: on a book that is up to date that takes seconds, and every test below looks at
-what a reader gets.
+what a reader gets. Of several workers of pytest-xdist one builds and the others wait for it.
 """
 
+import fcntl
+import os
 import subprocess
 import sys
 import threading
@@ -23,12 +25,18 @@ QUIET = ["--no-sandbox", "--disable-background-networking", "--disable-component
 
 
 @pytest.fixture(scope="session")
-def built() -> Path:
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the book's HTML, up to date."""
-    done = subprocess.run(
-        [sys.executable, "-m", "book.kit.build"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=900
-    )
-    assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
+    ours = tmp_path_factory.getbasetemp()
+    shared = ours.parent if "PYTEST_XDIST_WORKER" in os.environ else ours
+    finished = shared / "the-book-is-built"
+    with (shared / "the-book.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not finished.exists():
+            command = [sys.executable, "-m", "book.kit.build"]
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=900)
+            assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
+            finished.touch()
     return ROOT / "_build" / "html"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from book.kit import quantities
 from course_lib import arithmetic
@@ -42,35 +42,6 @@ def holding(built: Path, page_paths: list[str]) -> Callable[[str], str]:
 def drawn(page: Page) -> None:
     """Wait until every figure of the page is drawn."""
     page.wait_for_function("[...document.querySelectorAll('.kit-plot')].every((p) => p.dataset.kitDrawn)")
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_pages_keep_to_the_machine_raise_no_error_and_do_not_scroll_sideways(
-    browser: Browser, site: str, page_paths: list[str], size: str
-) -> None:
-    context = open_context(browser, size)
-    page = context.new_page()
-    foreign: list[str] = []
-    faults: list[str] = []
-    page.on("request", lambda r: None if r.url.startswith((site, "data:", "blob:")) else foreign.append(r.url))
-    page.on("console", lambda m: faults.append(f"{page.url}: {m.text}") if m.type in ("error", "warning") else None)
-    page.on("pageerror", lambda e: faults.append(f"{page.url}: {e}"))
-    page.on("requestfailed", lambda r: faults.append(f"{page.url}: {r.url}: {r.failure}") if broken(r) else None)
-    wide = []
-    for path in page_paths:
-        page.goto(f"{site}/{path}")
-        drawn(page)
-        if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
-            wide.append(path)
-    context.close()
-    assert foreign == []
-    assert faults == []
-    assert wide == []
-
-
-def broken(request: Request) -> bool:
-    """Whether a request failed by itself: the next page's opening aborts what the last one still asks for."""
-    return request.failure != "net::ERR_ABORTED"
 
 
 def enter_by_the_front_door(page: Page, site: str) -> None:

@@ -80,8 +80,8 @@ def test_a_loop_is_stopped_and_the_kernel_lives_on(tmp_path):
 
 def test_the_whole_submission_has_a_deadline(tmp_path):
     loop = "import time\nwhile True:\n    try: time.sleep(60)\n    except BaseException: pass"
-    cells = run([loop] * 6 + ["print('late')"], tmp_path, timeout=1, wall_seconds=15)
-    assert "more than 15 s; this cell was not run" in error(cells[-1])
+    cells = run([loop] * 6 + ["print('late')"], tmp_path, timeout=1, wall_seconds=6)
+    assert "more than 6 s; this cell was not run" in error(cells[-1])
 
 
 def test_a_print_without_end_is_cut_and_stopped(tmp_path):

@@ -59,7 +59,7 @@ def test_hidden_checks_tell_no_value(capsys):
 @pytest.mark.parametrize(
     "answer",
     [None, "9", True, [9], (9,), complex(9), float("nan"), float("inf"), 9.1, -9, object()],
-    ids=repr,
+    ids=lambda answer: repr(answer).partition(" at ")[0],
 )
 def test_only_a_plain_number_close_enough_passes(answer):
     with pytest.raises(LabFailure):

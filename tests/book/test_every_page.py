@@ -1,0 +1,117 @@
+"""Each page of the book, opened once in a view: what it asks of the network, raises, shows, and what axe-core finds.
+
+Oracles: Chromium and axe-core. Marked e2e: needs Debian's chromium.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, Request
+
+pytestmark = pytest.mark.e2e
+
+GRAVE = {"serious", "critical"}
+SIZES = {"desk": (1280, 900), "phone": (390, 844)}
+AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+# a theme changes colors and nothing else: where the width's rules are checked already, the contrast remains
+RULES = {
+    ("desk", "light"): "",
+    ("phone", "dark"): "",
+    ("desk", "dark"): ", runOnly: ['color-contrast']",
+    ("phone", "light"): ", runOnly: ['color-contrast']",
+}
+
+
+@dataclass
+class Seen:
+    """What a reading of all pages in one view brought up."""
+
+    foreign: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    wide: list[str] = field(default_factory=list)
+    grave: list[str] = field(default_factory=list)
+
+    def listen(self, page: Page, site: str) -> None:
+        def broken(request: Request) -> bool:
+            """Whether it failed by itself: the next page's opening aborts what the last one still asks for."""
+            return request.failure != "net::ERR_ABORTED"
+
+        def said(text: str) -> None:
+            self.faults.append(f"{page.url}: {text}")
+
+        ours = (site, "data:", "blob:")
+        page.on("request", lambda r: None if r.url.startswith(ours) else self.foreign.append(r.url))
+        page.on("console", lambda m: said(m.text) if m.type in ("error", "warning") else None)
+        page.on("pageerror", lambda e: said(str(e)))
+        page.on("requestfailed", lambda r: said(f"{r.url}: {r.failure}") if broken(r) else None)
+
+
+@pytest.fixture(scope="module")
+def read(browser: Browser, site: str, page_paths: list[str]) -> Callable[..., Seen]:
+    """Read all pages at a size, in a theme, with axe-core or without; a view is read once."""
+
+    @functools.cache
+    def reading(size: str, theme: str, *, axe: bool) -> Seen:
+        width, height = SIZES[size]
+        context = browser.new_context(viewport={"width": width, "height": height})
+        context.add_init_script(f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')")
+        page = context.new_page()
+        seen = Seen()
+        seen.listen(page, site)
+        for path in page_paths:
+            page.goto(f"{site}/{path}")
+            page.wait_for_function("[...document.querySelectorAll('.kit-plot')].every((p) => p.dataset.kitDrawn)")
+            assert page.evaluate("document.documentElement.dataset.theme") == theme
+            if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
+                seen.wide.append(path)
+            if axe:
+                seen.grave += grave_faults(page, path, RULES[size, theme])
+        context.close()
+        return seen
+
+    return reading
+
+
+def grave_faults(page: Page, path: str, rules: str) -> list[str]:
+    page.evaluate(AXE)
+    found: dict[str, Any] = page.evaluate(f"axe.run({{resultTypes: ['violations'], preload: false{rules}}})")
+    return [
+        f"{path}: {fault['id']} ({fault['impact']}): {node['html'][:160]}"
+        for fault in found["violations"]
+        if fault["impact"] in GRAVE
+        for node in fault["nodes"]
+    ]
+
+
+@pytest.mark.timeout(900)  # axe-core takes a minute or more over all pages, several on a busy machine
+@pytest.mark.parametrize(
+    ("size", "theme"),
+    [view if view == ("desk", "light") else pytest.param(*view, marks=pytest.mark.slow) for view in RULES],
+)
+def test_axe_finds_nothing_serious(read: Callable[..., Seen], size: str, theme: str) -> None:
+    assert read(size, theme, axe=True).grave == []
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("size", "axe"), [("desk", True), ("phone", False)])
+def test_pages_keep_to_the_machine_raise_no_error_and_do_not_scroll_sideways(
+    read: Callable[..., Seen], size: str, axe: bool
+) -> None:
+    """The desk's reading is the one that axe-core has looked at already."""
+    seen = read(size, "light", axe=axe)
+    assert seen.foreign == []
+    assert seen.faults == []
+    assert seen.wide == []
+
+
+def test_axe_does_find_a_serious_fault_where_there_is_one(browser: Browser) -> None:
+    page = browser.new_page()
+    page.set_content("<html lang=en><title>x</title><main><h1>x</h1><img src='data:,'><select></select></main>")
+    found = " ".join(grave_faults(page, "x", ""))
+    page.close()
+    assert "image-alt" in found
+    assert "select-name" in found
