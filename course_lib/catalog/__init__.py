@@ -7,12 +7,14 @@ from course_lib.catalog.accelerators import Accelerator, accelerator
 from course_lib.catalog.check import check_catalog
 from course_lib.catalog.claims import Claim
 from course_lib.catalog.errors import CatalogError, UnknownNameError, UnknownPriceError
-from course_lib.catalog.frames import accelerators, claims, instances, prices, published
+from course_lib.catalog.frames import accelerators, claims, instances, networks, prices, published
 from course_lib.catalog.instances import Instance, instance
 from course_lib.catalog.models import ModelConfig, gpt_config, model, models
+from course_lib.catalog.networks import Network, network, network_of
 from course_lib.catalog.neuron_cores import NeuronCore, neuron_core
 from course_lib.catalog.prices import Price
 from course_lib.catalog.published import PublishedPoint, published_point, published_points
+from course_lib.catalog.training_runs import TrainingRun, training_runs
 
 __all__ = [
     "Accelerator",
@@ -20,9 +22,11 @@ __all__ = [
     "Claim",
     "Instance",
     "ModelConfig",
+    "Network",
     "NeuronCore",
     "Price",
     "PublishedPoint",
+    "TrainingRun",
     "UnknownNameError",
     "UnknownPriceError",
     "accelerator",
@@ -34,9 +38,13 @@ __all__ = [
     "instances",
     "model",
     "models",
+    "network",
+    "network_of",
+    "networks",
     "neuron_core",
     "prices",
     "published",
     "published_point",
     "published_points",
+    "training_runs",
 ]

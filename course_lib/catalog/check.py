@@ -15,6 +15,8 @@ from course_lib.catalog.instances import Instance
 from course_lib.catalog.loader import DATA, check_csv, check_toml
 from course_lib.catalog.lookup import index_names
 from course_lib.catalog.model_config import CatalogedModel
+from course_lib.catalog.networks import FILE as NETWORKS
+from course_lib.catalog.networks import Network
 from course_lib.catalog.neuron_cores import FILE as CORES
 from course_lib.catalog.neuron_cores import NeuronCore
 from course_lib.catalog.prices import FILE as PRICES
@@ -23,6 +25,8 @@ from course_lib.catalog.prices import Price
 from course_lib.catalog.published import FILE as PUBLISHED
 from course_lib.catalog.published import check_published
 from course_lib.catalog.rows import Loaded
+from course_lib.catalog.training_runs import FILE as RUNS
+from course_lib.catalog.training_runs import TrainingRun
 
 
 def check_catalog(folder: Path | str | None = None) -> list[str]:
@@ -41,20 +45,24 @@ def check_catalog(folder: Path | str | None = None) -> list[str]:
     copied = check_csv(root / CLAIMS, Claim, key=CLAIM_KEY)
     shapes = check_toml(root / "models.toml", CatalogedModel)
     cores = check_toml(root / CORES, NeuronCore)
+    joined = {"accelerators": chips.names, "instances": machines.names}
+    wires = check_toml(root / NETWORKS, Network, references=joined)
     points = check_published(root / PUBLISHED)
-    loaded: tuple[Loaded[Any], ...] = (chips, machines, observed, copied, shapes, cores, points)
+    runs = check_csv(root / RUNS, TrainingRun, references={"accelerator": chips.names})
+    loaded: tuple[Loaded[Any], ...] = (chips, machines, observed, copied, shapes, cores, wires, points, runs)
     errors: list[CatalogError] = [error for file in loaded for error in file.errors]
-    errors += _ambiguous_names(chips)
+    errors += _ambiguous_names("accelerator", chips)
+    errors += _ambiguous_names("network", wires)
     errors += _without_on_demand_row(machines, observed)
     if folder is None and not errors:  # facts resolve in the installed, sound catalog
         errors += _facts_that_lead_nowhere(copied)
     return [str(error) for error in errors]
 
 
-def _ambiguous_names(chips: Loaded[Accelerator]) -> Iterable[CatalogError]:
-    rows = {row.name: row for _, row in chips.rows}
+def _ambiguous_names(kind: str, file: Loaded[Accelerator] | Loaded[Network]) -> Iterable[CatalogError]:
+    rows = {row.name: row for _, row in file.rows}
     try:
-        index_names("accelerator", rows, {name: row.aliases for name, row in rows.items()})
+        index_names(kind, rows, {name: row.aliases for name, row in rows.items()})
     except CatalogError as error:
         yield error
 

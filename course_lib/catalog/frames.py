@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from course_lib.catalog.accelerators import DTYPES, accelerator_table
 from course_lib.catalog.claims import claim_rows
 from course_lib.catalog.instances import instance_table, price_rows
+from course_lib.catalog.networks import network_table
 from course_lib.catalog.published import published_points
 
 if TYPE_CHECKING:
@@ -45,6 +46,17 @@ def instances() -> "pd.DataFrame":
         }
         rows.append({**asdict(machine), **priced})
     last = ["notes", "source", "date"]
+    frame = _frame(rows)
+    return frame[[column for column in frame.columns if column not in last] + last]
+
+
+def networks() -> "pd.DataFrame":
+    """One row per network, with the peak of one link in one direction (by dimension for a torus) in GB/s."""
+    rows = []
+    for wires in network_table().values():
+        peaks = tuple(rate / 1e9 for rate in wires.link_bytes_per_s)
+        rows.append({**asdict(wires), "link_gb_per_s": peaks if len(peaks) > 1 else peaks[0]})
+    last = ["latency_source", "efficiency_source", "aliases", "notes", "source", "date"]
     frame = _frame(rows)
     return frame[[column for column in frame.columns if column not in last] + last]
 

@@ -90,12 +90,13 @@ def validate_rows(
 
 def _dangling(file: str, where: str, row: object, references: References) -> Iterator[CatalogError]:
     for field, known in references.items():
-        value = getattr(row, field)
-        if value is None or value in known:
-            continue
-        near = " or ".join(map(repr, nearest_names(str(value), known)))
-        remedy = f"write {near}, or add the missing {field}" if near else f"add the missing {field}"
-        yield CatalogError.at(file, where, field, value, f"names no {field} of the catalog", remedy)
+        held = getattr(row, field)
+        for value in held if isinstance(held, tuple) else (held,):
+            if value is None or value in known:
+                continue
+            near = " or ".join(map(repr, nearest_names(str(value), known)))
+            remedy = f"write {near}, or add the missing {field}" if near else f"add the missing {field}"
+            yield CatalogError.at(file, where, field, value, f"names no {field} of the catalog", remedy)
 
 
 def _explain(file: str, where: str, failure: ValidationError) -> Iterator[CatalogError]:

@@ -8,7 +8,7 @@ import pytest
 
 from course_lib import catalog
 
-FRAMES = ["accelerators", "instances", "models", "prices", "claims", "published"]
+FRAMES = ["accelerators", "instances", "models", "networks", "prices", "claims", "published"]
 
 
 @pytest.mark.parametrize("name", FRAMES)
