@@ -25,6 +25,7 @@ ELSEWHERE = {
     "labs": ("grading.release.cli:labs", "Make labs/ from solutions/, and prove them with the gates."),
     "grade": ("grading.cli:grade", "Grade a class's submissions with nbgrader in the sandbox."),
     "gradebook": ("grading.cli:gradebook", "Show or export the marks in the gradebook."),
+    "plan": ("course_lib.cli_plan:plan", "Find the best parallel layout of a training run: memory, time and money."),
 }
 
 

@@ -39,6 +39,7 @@ def layer_activations(
     microbatch: int = 1,
     sequence_length: int | None = None,
     tensor_parallel: int = 1,
+    context_parallel: int = 1,
     sequence_parallel: bool = False,
     recomputation: Recomputation = "none",
     flash_attention: bool = False,
@@ -53,6 +54,7 @@ def layer_activations(
         microbatch: sequences per microbatch (b).
         sequence_length: tokens per sequence (s); the model's context length when left out.
         tensor_parallel: devices that share the layer (t); must divide the heads.
+        context_parallel: devices that share each sequence; each keeps its own tokens, whose queries see all keys.
         sequence_parallel: norms and dropouts are divided along the sequence as well.
         recomputation: "none", "selective" (attention core) or "full" (keep the layer's input only).
         flash_attention: the kernel keeps one fp32 statistic per query and head instead of the s x s scores.
@@ -72,7 +74,8 @@ def layer_activations(
     check_count("sequence_length", s)
     check_choice("recomputation", recomputation, RECOMPUTATIONS)
     check_tensor_parallel(c, tensor_parallel)
-    tokens, t = s * microbatch, tensor_parallel
+    check_count("context_parallel", context_parallel)
+    tokens, t = s * microbatch / context_parallel, tensor_parallel
     along_sequence = t if sequence_parallel else 1
     if recomputation == "full":
         kept = HALF * c.hidden_size * tokens / along_sequence

@@ -44,6 +44,7 @@ def training_memory(
     data_parallel: int = 1,
     tensor_parallel: int = 1,
     pipeline_parallel: int = 1,
+    context_parallel: int = 1,
     expert_parallel: int = 1,
     microbatch: int = 1,
     sequence_length: int | None = None,
@@ -61,6 +62,7 @@ def training_memory(
         config: a shape, or the name of one.
         zero_stage: 0 to 3; which states are divided over the data-parallel devices.
         data_parallel, tensor_parallel, pipeline_parallel, expert_parallel: degrees of parallelism.
+        context_parallel: devices that share each sequence. They hold the same weights, so ZeRO divides over them too.
         microbatch: sequences per microbatch.
         sequence_length: tokens per sequence; the model's context length when left out.
         recomputation: "none", "selective" or "full".
@@ -81,6 +83,8 @@ def training_memory(
     """
     c = as_config(config)
     check_count("pipeline_parallel", pipeline_parallel)
+    check_count("context_parallel", context_parallel)
+    check_count("data_parallel", data_parallel)
     if pipeline_parallel > c.layers:
         raise ArithmeticInputError.of(
             "pipeline_parallel", pipeline_parallel, f"is more than the {c.layers} layers", f"use 1 to {c.layers}"
@@ -92,6 +96,7 @@ def training_memory(
         microbatch=microbatch,
         sequence_length=sequence_length,
         tensor_parallel=tensor_parallel,
+        context_parallel=context_parallel,
         sequence_parallel=sequence_parallel,
         recomputation=recomputation,
         flash_attention=flash_attention,
@@ -99,7 +104,7 @@ def training_memory(
     states = model_states(
         c,
         zero_stage=zero_stage,
-        data_parallel=data_parallel,
+        data_parallel=data_parallel * context_parallel,
         tensor_parallel=tensor_parallel,
         pipeline_parallel=pipeline_parallel,
         expert_parallel=expert_parallel,
@@ -108,7 +113,7 @@ def training_memory(
         optimizer_bytes=optimizer_bytes,
     )
     layers = math.ceil(c.layers / pipeline_parallel)
-    tokens = microbatch * (sequence_length or c.context_length)
+    tokens = microbatch * (sequence_length or c.context_length) / context_parallel
     along_sequence = tensor_parallel if sequence_parallel else 1
     ends = _embedding_bytes(c, tokens, in_flight) / along_sequence
     if pipeline_parallel == 1 and c.lm_head:
@@ -125,10 +130,10 @@ def training_memory(
     )
 
 
-def _embedding_bytes(c: ModelConfig, tokens: int, in_flight: int) -> float:
+def _embedding_bytes(c: ModelConfig, tokens: float, in_flight: int) -> float:
     return tokens * MASK * c.dropout * c.hidden_size * in_flight  # the dropout mask after the look-up
 
 
-def _logits_bytes(c: ModelConfig, tokens: int, tensor_parallel: int, along_sequence: int) -> float:
+def _logits_bytes(c: ModelConfig, tokens: float, tensor_parallel: int, along_sequence: int) -> float:
     # inputs of the final norm and of the output matrix, and fp32 logits divided over the vocabulary
     return tokens * (2 * HALF * c.hidden_size / along_sequence + SINGLE * c.vocab_size / tensor_parallel)
