@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 
@@ -47,6 +48,19 @@ def compare(what: str, ours: Callable[[], object], peer: str, theirs: Callable[[
         statistics.median(other for _, other in pairs),
         statistics.median(mine / other for mine, other in pairs),
     )
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute with one thread, so that a measurement needs one free core, not all of them."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def process(command: Sequence[str]) -> Callable[[], object]:

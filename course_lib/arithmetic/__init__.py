@@ -11,7 +11,7 @@ from course_lib.arithmetic.checkpointing import (
     spot_break_even,
     time_per_useful_time,
 )
-from course_lib.arithmetic.collectives import CollectiveTime, bus_bandwidth_factor, collective_time
+from course_lib.arithmetic.collectives import Collective, CollectiveTime, bus_bandwidth_factor, collective_time
 from course_lib.arithmetic.compilation import CompileBill, compile_bill, expected_shapes, longest_of
 from course_lib.arithmetic.compression import low_rank_compression, model_compression
 from course_lib.arithmetic.errors import ArithmeticInputError
@@ -73,6 +73,7 @@ __all__ = [
     "BucketPlan",
     "CheckpointInterval",
     "Cluster",
+    "Collective",
     "CollectiveTime",
     "Communication",
     "Comparison",

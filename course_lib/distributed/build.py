@@ -15,6 +15,8 @@ from course_lib.runtime import Hardware, hardware
 ENGINES = {
     "single": "course_lib.distributed.single:single",
     "ddp": "course_lib.distributed.ddp:ddp",
+    "fsdp": "course_lib.distributed.fsdp:fsdp",
+    "hybrid": "course_lib.distributed.hybrid:hybrid",
     "horovod": "course_lib.distributed.horovod_engine:horovod",
     "tensor": "course_lib.distributed.tensor:tensor",
     "pipeline": "course_lib.distributed.pipeline:pipeline",

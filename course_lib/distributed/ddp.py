@@ -10,9 +10,13 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.checkpoint.stateful import Stateful
 from torch.nn.parallel import DistributedDataParallel
 
 from course_lib.distributed.accumulation import accumulating
+from course_lib.distributed.checks import check_positive
+from course_lib.distributed.compression import Compression
+from course_lib.distributed.compression import compression as compression_named
 from course_lib.distributed.config import TrainConfig
 from course_lib.distributed.engine import Engine
 from course_lib.distributed.local_rank import local_rank
@@ -28,6 +32,7 @@ def ddp(
     bucket_mb: float = 25.0,
     static_graph: bool = False,
     skip_sync: bool = True,
+    compression: Compression | str | None = None,
 ) -> Engine:
     """Train with `DistributedDataParallel` over the default process group.
 
@@ -38,12 +43,14 @@ def ddp(
             on latency.
         static_graph: promise that every step uses the same parameters, which lets DDP plan ahead.
         skip_sync: leave out the exchange for all but the last microbatch of a step (`no_sync`).
+        compression: of the gradients; a name, or `compression(name, ...)` to choose its options.
 
     Raises:
-        TrainingSetupError: when the batch can't be shared equally.
+        TrainingSetupError: when the batch can't be shared equally, for a bucket without size or an unknown compression.
 
     Source: Li et al. 2020 (arXiv:2006.15704).
     """
+    check_positive("bucket_mb", bucket_mb, "give 25.0, PyTorch's own choice")
     share = Share(dist.get_rank(), dist.get_world_size())
     share.check(config)
     device = machine.device(local_rank())
@@ -55,6 +62,10 @@ def ddp(
         gradient_as_bucket_view=True,
         static_graph=static_graph,
     )
+    memories: dict[str, Stateful] = {}
+    if compression is not None:
+        scheme = compression_named(compression) if isinstance(compression, str) else compression
+        memories["compression"] = scheme.attach(model, config.seed)
 
     def sync(last: bool) -> AbstractContextManager[object]:
         return nullcontext() if last or not skip_sync else model.no_sync()
@@ -68,6 +79,7 @@ def ddp(
         forward_backward=accumulating(model, config, share, device, sync=sync),
         full_state=lambda: plain_state(whole),
         mean=mean_over_ranks,
+        memories=memories,
     )
 
 

@@ -6,11 +6,12 @@ model and fills these fields; the step itself is the same for all.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.checkpoint.stateful import Stateful
 
 from course_lib.distributed.config import TrainConfig
 from course_lib.distributed.share import Share
@@ -33,6 +34,7 @@ class Engine:
         full_state: the whole model's weights by `GPT`'s names, unsharded, on the CPU; every rank must call it.
         clip: limits the norm of all gradients, also of those that other ranks hold, and returns the norm before.
         close: ends what the kind has opened.
+        memories: what else a checkpoint must hold, by name, such as the errors that a compression has yet to send.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Engine:
     mean: Callable[[Tensor], Tensor] = lambda value: value
     clip: Callable[[float], Tensor] | None = None
     close: Callable[[], None] = lambda: None
+    memories: Mapping[str, Stateful] = field(default_factory=dict)
 
     def step(self, batch: Batch) -> Tensor:
         """One optimizer step on one global batch.

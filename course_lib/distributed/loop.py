@@ -60,7 +60,8 @@ def train(
         Losses and times. Losses are exchanged once, at the end: asking for one after each step would make every
         device wait for every other.
     """
-    base = [group["lr"] for group in engine.optimizer.param_groups]
+    # kept in the optimizer, and so in its checkpoints: "lr" is what the last step used
+    base = [group.setdefault("initial_lr", group["lr"]) for group in engine.optimizer.param_groups]
     kept: list[Tensor] = []
     seconds = []
     for step in range(first_step, first_step + steps):

@@ -9,12 +9,23 @@ import torch
 from torch import Tensor, nn
 
 from course_lib.distributed.config import TrainConfig
+from course_lib.distributed.optimizers import Lamb, Lion
+from course_lib.distributed.recompute import apply_compile, apply_recomputation
 from course_lib.models import GPT
 
 
 def build_model(config: TrainConfig, device: torch.device) -> GPT:
-    """The whole model with the run's initial weights, on one device."""
-    return GPT(config.model, seed=config.seed).to(device)
+    """The whole model with the run's initial weights, on one device, its blocks as the config asks for them."""
+    model = GPT(config.model, seed=config.seed).to(device)
+    finish_blocks(config, model)
+    return model
+
+
+def finish_blocks(config: TrainConfig, model: nn.Module) -> None:
+    """Apply the config's recomputation and compilation; a kind that changes the insides of blocks does that before."""
+    apply_recomputation(model, config.recomputation)
+    if config.compile:
+        apply_compile(model)
 
 
 def build_optimizer(
@@ -24,6 +35,10 @@ def build_optimizer(
     lr, decay = config.learning_rate, config.weight_decay
     if config.optimizer == "sgd":
         return torch.optim.SGD(parameters, lr=lr, momentum=config.momentum, weight_decay=decay)
+    if config.optimizer == "lamb":
+        return Lamb(parameters, lr=lr, weight_decay=decay)
+    if config.optimizer == "lion":
+        return Lion(parameters, lr=lr, weight_decay=decay)
     return torch.optim.AdamW(parameters, lr=lr, betas=(0.9, 0.95), weight_decay=decay)
 
 

@@ -9,11 +9,12 @@ the grading sandbox to stop.
 import importlib as _importlib
 
 # A notebook may have changed a file's names in memory: each is executed anew, those that others build on first.
-for _name in ("failures", "wording", "pristine", "trust", "picture", "arrays", "check"):
+for _name in ("failures", "wording", "pristine", "trust", "picture", "arrays", "ranks", "check"):
     _importlib.reload(_importlib.import_module(f"course_lib.labkit.{_name}"))
 
 from course_lib.labkit import picture  # noqa: E402 - after the reload
 from course_lib.labkit.check import Check  # noqa: E402
 from course_lib.labkit.failures import LabFailure, Tampered  # noqa: E402
+from course_lib.labkit.ranks import Ranks  # noqa: E402
 
-__all__ = ["Check", "LabFailure", "Tampered", "picture"]
+__all__ = ["Check", "LabFailure", "Ranks", "Tampered", "picture"]

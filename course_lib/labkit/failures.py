@@ -7,6 +7,10 @@ class LabFailure(Exception):
     """A test that the learner's code does not pass yet; the message is written for the learner."""
 
 
+class NoResult(LabFailure):
+    """There is nothing to check; the message goes on after "your function" and says why."""
+
+
 class Tampered(LabFailure):
     """The notebook changes how its own tests run, so no test result can be believed."""
 

@@ -5,6 +5,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from course_lib.labkit.failures import NoResult
+
 # Taken from literals: a notebook that rebinds `type` or `float` does not reach them.
 kind_of = ().__class__.__class__
 NUMBERS = ((0).__class__, (0.0).__class__)
@@ -43,6 +45,8 @@ def explain(error: BaseException, *, brief: bool) -> str:
     """What was raised, and the learner's line that raised it."""
     if brief:
         return f"raised {kind_of(error).__name__}"
+    if kind_of(error) is NoResult:
+        return str(error).replace("\n", "\n      ")
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(_COURSE)]
     where = f" at `{frames[-1].line}`" if frames and frames[-1].line else ""
     return f"raised {kind_of(error).__name__}: {str(error).strip()}{where}".replace("\n", "\n      ")

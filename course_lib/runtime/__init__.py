@@ -11,6 +11,8 @@ from course_lib.runtime.graph_cache import GraphCache
 from course_lib.runtime.graph_captures import CapturedGraph, GraphCounter
 from course_lib.runtime.graph_text import graph_key, graph_text
 from course_lib.runtime.hardware import Hardware, HardwareError, hardware
+from course_lib.runtime.horovodrun import LOOPBACK_HOSTS, ElasticJob, elastic_job, write_hosts
+from course_lib.runtime.kinship import end_with_parent
 from course_lib.runtime.launch import Launcher, launch
 from course_lib.runtime.launch_errors import LaunchError, RankFailed, RankFailure, RanksTimedOut
 from course_lib.runtime.lazy_graphs import LazyGraphs, lazy_device, lazy_graphs, mark_step
@@ -20,8 +22,10 @@ from course_lib.runtime.rendezvous import host_store, join_group
 from course_lib.runtime.seeds import seed_everything
 
 __all__ = [
+    "LOOPBACK_HOSTS",
     "Call",
     "CapturedGraph",
+    "ElasticJob",
     "Finding",
     "GraphCache",
     "GraphCounter",
@@ -38,6 +42,8 @@ __all__ = [
     "RanksTimedOut",
     "check_horovod_runs",
     "check_ray_runs",
+    "elastic_job",
+    "end_with_parent",
     "examine",
     "exit_code",
     "graph_key",
@@ -54,4 +60,5 @@ __all__ = [
     "nki_settings",
     "require_loopback",
     "seed_everything",
+    "write_hosts",
 ]

@@ -21,8 +21,9 @@ from typing import IO
 from course_lib.runtime.launch_errors import LaunchError
 from course_lib.runtime.meeting_places import LOOPBACK_DEVICE
 
-HOSTS = ("localhost", "127.0.0.1", "127.0.0.2", "127.0.0.3")
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "127.0.0.2", "127.0.0.3")
 GOODBYE_SECONDS = 10.0
+PATIENCE_SECONDS = 120  # the others wait at the rendezvous while a new rank imports torch
 LAST_LINES = 20
 
 
@@ -91,7 +92,7 @@ def elastic_job(
     line = [str(runner), "--gloo", "-np", str(ranks), "--min-np", str(min_ranks), "--max-np", str(max_ranks or ranks)]
     line += ["--host-discovery-script", f"cat {shlex.quote(str(hosts_file))}"]
     # With the interface named, horovodrun does not insist on two hosts from which to find it out.
-    line += ["--network-interface", LOOPBACK_DEVICE, *command]
+    line += ["--network-interface", LOOPBACK_DEVICE, "--gloo-timeout-seconds", str(PATIENCE_SECONDS), *command]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)

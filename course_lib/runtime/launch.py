@@ -7,7 +7,9 @@ one rank fails there is one error instead of as many tracebacks as ranks. Nothin
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.machinery
+import io
 import json
 import math
 import os
@@ -18,7 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from socket import socketpair
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 from course_lib.runtime.launch_errors import LaunchError, RankFailed, RanksTimedOut
@@ -72,7 +74,7 @@ class Launcher:
         import cloudpickle
 
         with _carried(fn):
-            call = cloudpickle.dumps(functools.partial(fn, *args, **kwargs))
+            call = _pickled(functools.partial(fn, *args, **kwargs))
         job = Job(
             call=call,
             path=tuple(sys.path),
@@ -168,6 +170,25 @@ def launch(fn: Callable[..., Result], world_size: int, *args: Any, **options: An
     """
     with Launcher() as launcher:
         return launcher(fn, world_size, *args, **options)
+
+
+def _pickled(call: Callable[..., object]) -> bytes:
+    """A call with all that its code refers to, modules by name.
+
+    A function that says `dist.` and `.config` refers, for cloudpickle, to the module torch.distributed.config, which is
+    an instance of a class of its own and could not be pickled.
+    """
+    import cloudpickle
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        def reducer_override(self, obj: Any) -> Any:
+            if isinstance(obj, ModuleType) and type(obj) is not ModuleType:
+                return importlib.import_module, (obj.__name__,)
+            return super().reducer_override(obj)
+
+    packed = io.BytesIO()
+    Pickler(packed).dump(call)
+    return packed.getvalue()
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any, Self
 
 import torch
+import torch.distributed as dist
 from torch.utils._python_dispatch import TorchDispatchMode
 
 NAMESPACES = ("c10d", "_c10d_functional", "c10d_functional", "symm_mem")
@@ -35,7 +36,7 @@ class Message:
     bytes_: int
 
 
-class Messages(TorchDispatchMode):
+class Messages(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Within this context, messages of the current rank are counted and collectives are refused.
 
     Args:
@@ -46,7 +47,7 @@ class Messages(TorchDispatchMode):
     """
 
     def __init__(self, off_limits: tuple[str, ...] = ()) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's are untyped
         self.sent: list[Message] = []
         self.received: list[Message] = []
         self._prefixes = tuple(f"{name}." for name in off_limits)
@@ -61,11 +62,11 @@ class Messages(TorchDispatchMode):
         if self._prefixes:
             self._before = sys.getprofile()
             sys.setprofile(self._watch)
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *details: Any) -> None:
-        super().__exit__(*details)
+        super().__exit__(*details)  # type: ignore[no-untyped-call]
         if self._prefixes:
             sys.setprofile(self._before)
 
@@ -84,6 +85,10 @@ class Messages(TorchDispatchMode):
                 f"{name} of torch.distributed was called, where only messages between two ranks count. "
                 "Remedy: build it from isend and irecv."
             )
+        world = dist.get_world_size()
+        if not 0 <= int(args[2]) < world:  # gloo itself would end the process here
+            limit = f"must be a rank from 0 to {world - 1}"
+            raise ValueError(f"the other end of {name}, {args[2]}, {limit}. Remedy: take it modulo {world}.")
         tensors: list[torch.Tensor] = args[0]
         bytes_ = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
         lists[name].append(Message(int(args[2]), bytes_))

@@ -19,9 +19,14 @@ def small_config(**changes) -> TrainConfig:
 def _single(config: TrainConfig, steps: int) -> Run:
     from course_lib.distributed import build_engine, markov_batches, train
 
-    engine = build_engine("single", config)
-    history = train(engine, markov_batches(config), steps)
-    return Run("single", 1, history.losses, history.step_seconds, engine.full_state())
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # on a busy machine, two that wait for each other at every small operation take minutes
+    try:
+        engine = build_engine("single", config)
+        history = train(engine, markov_batches(config), steps)
+        return Run("single", 1, history.losses, history.step_seconds, engine.full_state())
+    finally:
+        torch.set_num_threads(threads)
 
 
 def single_process(config: TrainConfig, steps: int = STEPS) -> Run:

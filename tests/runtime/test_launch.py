@@ -229,6 +229,18 @@ def test_where_nobody_listens_the_address_is_named():
         join_group(1, 2, "127.0.0.1", port, "gloo", patience_seconds=1)
 
 
+def test_a_function_may_say_dist_and_config(launcher):
+    """Oracle: Python itself, which runs the function. cloudpickle takes the two words for torch.distributed.config."""
+
+    class Engine:
+        config = 7
+
+    def work():
+        return dist.get_rank(), Engine().config
+
+    assert quiet(launcher, work, 2) == [(0, 7), (1, 7)]
+
+
 def test_the_same_script_runs_under_torchrun(tmp_path):
     """Oracle: torchrun itself starts the ranks; launch() runs in them."""
     script = tmp_path / "script.py"

@@ -1,0 +1,87 @@
+"""Activation checkpointing and compilation, block by block: what is done to a model before it is sharded.
+
+Both leave the modules and the names of their weights as they are: only what a block's call runs is exchanged. Their
+order in a build is tensor parallelism, recomputation, compilation, sharding: each wraps what the one before has made.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from course_lib.distributed.config import CHOICES, Recomputation
+from course_lib.distributed.errors import TrainingSetupError
+from course_lib.models import Block
+
+
+def apply_recomputation(model: nn.Module, mode: Recomputation) -> None:
+    """Make a model forget activations in the forward pass and compute them again in the backward pass.
+
+    Args:
+        model: holds `Block`s; changed in place. Tensor and context parallelism have been applied already.
+        mode: "none"; "selective" for the attention cores, whose scores grow with the square of the sequence; "full" for
+            whole blocks, of which the input alone is kept.
+
+    Raises:
+        TrainingSetupError: for an unknown mode.
+
+    Source: Chen et al. 2016 (arXiv:1604.06174) for whole blocks; Korthikanti et al. 2022 (arXiv:2205.05198) section 5
+        for the attention core.
+    """
+    if mode not in CHOICES["recomputation"]:
+        remedy = f"use one of {', '.join(CHOICES['recomputation'])}"
+        raise TrainingSetupError.of("recomputation", mode, "is not known", remedy)
+    for block in blocks_of(model):
+        if mode == "full":
+            block.forward = _recomputed(block.forward)  # type: ignore[method-assign]
+        elif mode == "selective":
+            block.attention.core = _recomputed(block.attention.core)
+
+
+def apply_compile(model: nn.Module) -> None:
+    """Put each block through torch.compile; all blocks are alike, so that one compilation serves every one.
+
+    Args:
+        model: holds `Block`s; changed in place.
+    """
+    for block in blocks_of(model):
+        # the forward alone: the hooks by which a block is sharded run outside of the compiled code
+        block.forward = torch.compile(block.forward)  # type: ignore[method-assign]
+
+
+def blocks_of(model: nn.Module) -> Iterator[Block]:
+    """The transformer blocks of a model, first to last, however it is wrapped."""
+    return (module for module in model.modules() if isinstance(module, Block))
+
+
+def saved_activation_bytes(model: nn.Module, call: Callable[[], Tensor]) -> int:
+    """Bytes that autograd keeps between the forward and the backward pass, the model's own weights left out.
+
+    Args:
+        model: whose weights are not counted.
+        call: runs the forward pass, such as `lambda: model(tokens)`.
+
+    Returns:
+        Bytes of all distinct storages that were saved. Under autocast, copies of weights in bf16 are among them.
+    """
+    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    saved: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            saved[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        result = call()
+    del result  # until here it kept what was saved alive, so that no address was used twice
+    return sum(saved.values())
+
+
+def _recomputed(call: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return functools.partial(checkpoint, call, use_reentrant=False)
