@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from course_lib.runtime.launch_errors import LaunchError
 
 HOST = "localhost"
+PATIENCE_SECONDS = 120  # a busy machine starts one rank long after another
 
 
 @contextmanager
@@ -56,6 +57,7 @@ def horovod_meeting(world_size: int, network_device: str) -> Iterator[Callable[[
                 "HOROVOD_CONTROLLER": "gloo",
                 "HOROVOD_CPU_OPERATIONS": "gloo",
                 "HOROVOD_GLOO_IFACE": network_device,
+                "HOROVOD_GLOO_TIMEOUT_SECONDS": str(PATIENCE_SECONDS),
             }
 
         yield environment
