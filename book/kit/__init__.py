@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from . import palette
     from .cost_widget import cost_explorer
     from .figures import figure, show
+    from .plan_widget import plan_explorer
     from .prose import glue
     from .roofline_widget import roofline_explorer
     from .tables import show_table
@@ -20,12 +21,22 @@ _HOMES = {
     "cost_explorer": "cost_widget",
     "figure": "figures",
     "glue": "prose",
+    "plan_explorer": "plan_widget",
     "roofline_explorer": "roofline_widget",
     "show": "figures",
     "show_table": "tables",
 }
 
-__all__ = ["cost_explorer", "figure", "glue", "palette", "roofline_explorer", "show", "show_table"]
+__all__ = [
+    "cost_explorer",
+    "figure",
+    "glue",
+    "palette",
+    "plan_explorer",
+    "roofline_explorer",
+    "show",
+    "show_table",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from book.kit import plan_explorer, quantities
+from book.kit.explorer import ExplorerError
 from book.kit.plan_widget import SEQUENCE_LENGTH, SEQUENCES, TOKENS
 from course_lib.arithmetic import InfeasibleError, instance_cluster, plan
 from course_lib.catalog import CatalogError
@@ -64,3 +65,9 @@ def test_a_chip_without_published_runs_is_called_that(html: str) -> None:
 def test_an_unknown_model_is_refused_by_name() -> None:
     with pytest.raises(CatalogError, match="llama9"):
         plan_explorer(("llama9",), INSTANCES[:1], CHIPS[:1])
+
+
+@pytest.mark.parametrize("number", [0, 20])
+def test_chips_that_fill_no_whole_instances_are_refused(number: int) -> None:
+    with pytest.raises(ExplorerError, match=f"{number} chips .* p5.48xlarge, which has 8"):
+        plan_explorer(MODELS[:1], INSTANCES[:1], (number,))
