@@ -36,7 +36,7 @@ def engine_builder(name: str) -> Callable[..., Engine]:
     Raises:
         TrainingSetupError: when no kind has this name.
     """
-    if name not in ENGINES:
+    if not isinstance(name, str) or name not in ENGINES:
         raise TrainingSetupError.of("engine", name, "is not known", f"use one of {', '.join(ENGINES)}")
     module, _, function = ENGINES[name].partition(":")
     builder: Callable[..., Engine] = getattr(importlib.import_module(module), function)
@@ -44,13 +44,16 @@ def engine_builder(name: str) -> Callable[..., Engine]:
 
 
 def check_options(name: str, options: dict[str, object]) -> None:
-    """Raise `TrainingSetupError` for an option that an engine does not have, naming those that it has."""
+    """Raise `TrainingSetupError` for an option that an engine does not have, or a switch that is not True or False."""
     parameters = inspect.signature(engine_builder(name)).parameters.values()
-    known = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    known = {p.name: str(p.annotation) for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
     for option, value in options.items():
         if option not in known:
             remedy = f"use one of {', '.join(known)}" if known else "leave it out: this engine has none"
             raise TrainingSetupError.of(option, value, f"is no option of engine {name!r}", remedy)
+        switch = known[option] in ("bool", "bool | None")
+        if switch and not isinstance(value, bool) and not (value is None and "None" in known[option]):
+            raise TrainingSetupError.of(option, value, "is a switch", "use True or False")  # "no" would count as True
 
 
 def build_engine(name: str, config: TrainConfig, machine: Hardware | None = None, **options: object) -> Engine:

@@ -70,6 +70,8 @@ def composed(
     Source: Narayanan et al. 2021 (arXiv:2104.04473) section 3; Liang et al. 2024 (arXiv:2410.06511, torchtitan) for the
         order.
     """
+    if not isinstance(layout, Layout):
+        raise TrainingSetupError.of("layout", layout, "is no Layout", "use Layout(data=2, tensor=2)")
     mesh, state = build_mesh(layout, machine.kind), build_state_mesh(layout, machine.kind)
     share = Share(layout.batch_part(dist.get_rank()), layout.batch_parts)
     share.check(config)

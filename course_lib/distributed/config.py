@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from course_lib.catalog import ModelConfig
+from course_lib.distributed.checks import check_decay_rate, check_not_negative, check_positive
 from course_lib.distributed.errors import TrainingSetupError, check_count
 from course_lib.models import tiny_config
 
@@ -56,18 +57,27 @@ class TrainConfig:
     compile: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.model, ModelConfig):
+            raise TrainingSetupError.of(
+                "model", self.model, "is no ModelConfig", "use tiny_config() or course_lib.catalog.model('llama3-8b')"
+            )
         for name in ("sequence_length", "global_batch"):
             check_count(name, getattr(self, name))
         check_count("microbatch", self.microbatch, minimum=0)
         check_count("seed", self.seed, minimum=0)
+        if self.seed >= 2**32:
+            raise TrainingSetupError.of("seed", self.seed, f"must be below {2**32}", "give one such as 1234")
         for name, choices in CHOICES.items():
             value = getattr(self, name)
             if value not in choices:
                 raise TrainingSetupError.of(name, value, "is not known", f"use one of {', '.join(choices)}")
-        if not self.learning_rate > 0:
-            raise TrainingSetupError.of("learning_rate", self.learning_rate, "must be above 0", "try 1e-3")
-        if self.clip_norm is not None and not self.clip_norm > 0:
-            raise TrainingSetupError.of("clip_norm", self.clip_norm, "must be above 0", "give 1.0, or None")
+        check_positive("learning_rate", self.learning_rate, "try 1e-3")
+        check_not_negative("weight_decay", self.weight_decay, "give 0.0, or 0.1 as most large runs do")
+        check_decay_rate("momentum", self.momentum)
+        if self.clip_norm is not None:
+            check_positive("clip_norm", self.clip_norm, "give 1.0, or None")
+        if not isinstance(self.compile, bool):
+            raise TrainingSetupError.of("compile", self.compile, "is not known", "use True or False")
         if self.sequence_length > (self.model.learned_positions or self.sequence_length):
             raise TrainingSetupError.of(
                 "sequence_length",

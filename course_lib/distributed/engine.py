@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.checkpoint.stateful import Stateful
 
+from course_lib.distributed.batch_checks import check_batch
 from course_lib.distributed.config import TrainConfig
 from course_lib.distributed.share import Share
 from course_lib.models import Batch
@@ -57,7 +58,11 @@ class Engine:
 
         Returns:
             Mean loss of this rank's rows before the update, a detached scalar.
+
+        Raises:
+            TrainingSetupError: for a batch of another shape than the config's, or tokens outside of the vocabulary.
         """
+        check_batch(batch, self.config)
         loss = self.forward_backward(self.share.of(batch))
         if self.config.clip_norm is not None:
             (self.clip or self._clip_local)(self.config.clip_norm)

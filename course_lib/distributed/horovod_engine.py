@@ -55,7 +55,7 @@ def horovod(
     import horovod.torch as hvd
 
     compressors = {"none": hvd.Compression.none, "fp16": hvd.Compression.fp16}
-    if compression not in compressors:
+    if not isinstance(compression, str) or compression not in compressors:
         remedy = "use one of none, fp16; engine 'ddp' has more"
         raise TrainingSetupError.of("compression", compression, "is not known to Horovod", remedy)
     if op != "average":

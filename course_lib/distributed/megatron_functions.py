@@ -165,5 +165,5 @@ def _sum_slices(x: Tensor, group: Group) -> Tensor:
         )
     slices = torch.stack(x.chunk(ranks, dim=1))  # (ranks, batch, seq / ranks, hidden)
     mine = torch.empty_like(slices[0])
-    dist.reduce_scatter_tensor(mine, slices.flatten(0, 1), group=group)
+    dist.reduce_scatter_single(mine, slices.flatten(0, 1), group=group)
     return mine

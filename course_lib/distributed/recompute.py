@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.distributed._functional_collectives import AsyncCollectiveTensor
+from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import checkpoint
 
 from course_lib.distributed.config import CHOICES, Recomputation
@@ -66,13 +68,14 @@ def saved_activation_bytes(model: nn.Module, call: Callable[[], Tensor]) -> int:
         call: runs the forward pass, such as `lambda: model(tokens)`.
 
     Returns:
-        Bytes of all distinct storages that were saved. Under autocast, copies of weights in bf16 are among them.
+        Bytes of all distinct storages that were saved, of a tensor that ranks share this rank's part. Under autocast,
+        copies of weights in bf16 are among them.
     """
-    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    weights = {_storage(parameter).data_ptr() for parameter in model.parameters()}
     saved: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
+        storage = _storage(tensor)
         if storage.data_ptr() not in weights:
             saved[storage.data_ptr()] = storage.nbytes()
         return tensor
@@ -85,3 +88,12 @@ def saved_activation_bytes(model: nn.Module, call: Callable[[], Tensor]) -> int:
 
 def _recomputed(call: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return functools.partial(checkpoint, call, use_reentrant=False)
+
+
+def _storage(tensor: Tensor) -> torch.UntypedStorage:
+    """The memory behind a tensor on this rank."""
+    if isinstance(tensor, DTensor):
+        tensor = tensor.to_local()
+    if isinstance(tensor, AsyncCollectiveTensor):
+        tensor = tensor.wait()
+    return tensor.untyped_storage()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from course_lib.distributed.build import build_engine, check_options
 from course_lib.distributed.config import TrainConfig
-from course_lib.distributed.errors import TrainingSetupError
+from course_lib.distributed.errors import TrainingSetupError, check_count
 from course_lib.distributed.loop import History, Numbered, Schedule, train
 from course_lib.models import Batches, MarkovText
 from course_lib.runtime import hardware, launch
@@ -67,10 +67,16 @@ def run(
         Losses, times and weights.
 
     Raises:
-        TrainingSetupError: for an unknown engine or option, or "single" with more than one rank.
+        TrainingSetupError: for an unknown engine or option, a negative number of steps, or "single" with more than one
+            rank.
         LaunchError: when a rank fails, with that rank's own message.
     """
     check_options(engine, options)
+    if not isinstance(config, TrainConfig):
+        raise TrainingSetupError.of("config", config, "is no TrainConfig", "run('ddp', TrainConfig(...), 2)")
+    check_count("steps", steps, minimum=0)
+    if schedule is not None and not callable(schedule):
+        raise TrainingSetupError.of("schedule", schedule, "is no function of the step", "use linear_warmup(...) or None")
     if engine == "single" and world_size != 1:
         raise TrainingSetupError.of("world_size", world_size, "must be 1 for engine 'single'", "use engine='ddp'")
     data = batches if batches is not None else markov_batches(config)

@@ -35,11 +35,12 @@ def split_layers(layers: int, stages: int, layers_per_stage: Sequence[int] | Non
         order = [*range(1, stages - 1), 0, stages - 1][-stages:]  # who gets one more, the first of the list first
         takes = [least + (stage in order[:more]) for stage in range(stages)]
     else:
-        takes = list(layers_per_stage)
-        if len(takes) != stages or sum(takes) != layers or min(takes) < 1:
+        takes = list(layers_per_stage) if isinstance(layers_per_stage, Sequence) else []
+        counts = all(isinstance(take, int) for take in takes)
+        if not counts or len(takes) != stages or sum(takes) != layers or min(takes) < 1:
             raise TrainingSetupError.of(
                 "layers_per_stage",
-                tuple(takes),
+                layers_per_stage,
                 f"must be {stages} numbers of at least 1 with the sum {layers}",
                 "leave it out for an even split",
             )

@@ -117,7 +117,7 @@ def _in_words(error: Exception) -> str:
         asked = "Who waits for a message that nobody sends, or sends one that nobody takes?"
         return f"brought no result: {places}\n{asked}"
     if failure is None:
-        return f"brought no result: {kind_of(error).__name__}: {error}"
+        return f"could not be tried, which may not be its fault: {kind_of(error).__name__}: {error}"
     text = f"failed on rank {failure.rank}: {failure.kind}: {failure.message}"
     own = [
         f"line {match['line']} of {match['function']}"

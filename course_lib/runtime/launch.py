@@ -7,23 +7,21 @@ one rank fails there is one error instead of as many tracebacks as ranks. Nothin
 from __future__ import annotations
 
 import functools
-import importlib
-import importlib.machinery
-import io
 import json
-import math
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from socket import socketpair
-from types import ModuleType, TracebackType
+from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
+from course_lib.runtime.launch_checks import check_call, check_settings, current_folder
 from course_lib.runtime.launch_errors import LaunchError, RankFailed, RanksTimedOut
+from course_lib.runtime.packing import pack_call, unpack_result
 from course_lib.runtime.rank import Job
 from course_lib.runtime.torchrun import call_as_rank, under_torchrun
 
@@ -32,16 +30,16 @@ Output = Literal["all", "first", "none"]
 GOODBYE_SECONDS = 5.0
 # The nursery must find the course where this process found it, which need not be where Python looks by itself.
 BIRTH = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from course_lib.runtime.nursery import main; main()"
-MOST_RANKS = 128  # each is a process of about 200 MB
 
 
 class Launcher:
     """Starts ranks from a process that has torch loaded already: the first launch takes seconds, the others do not.
 
-    Use as a context manager; leaving it ends every process that it started.
+    Use as a context manager; leaving it ends every process that it started. Calls from several threads take turns.
     """
 
     def __init__(self) -> None:
+        self._turn = threading.Lock()
         self._nursery: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
 
@@ -68,16 +66,15 @@ class Launcher:
         **kwargs: Any,
     ) -> list[Result]:
         """Call `fn(*args, **kwargs)` in each of `world_size` processes; see `launch`."""
-        _check(fn, world_size, timeout_seconds, patience_seconds, output, threads_per_rank)
+        check_settings(fn, world_size, timeout_seconds, patience_seconds, output, threads_per_rank)
         if under_torchrun():
             return call_as_rank(functools.partial(fn, *args, **kwargs), world_size, hardware)
-        import cloudpickle
-
-        with _carried(fn):
-            call = _pickled(functools.partial(fn, *args, **kwargs))
+        check_call(fn, args, kwargs)
         job = Job(
-            call=call,
+            call=pack_call(fn, args, kwargs),
             path=tuple(sys.path),
+            folder=current_folder(),
+            environment=dict(os.environ),
             modules=tuple(name for name in sys.modules if name.startswith("course_lib.")),
             world_size=world_size,
             kind=hardware,
@@ -87,13 +84,15 @@ class Launcher:
             port=port,
             horovod=horovod,
         )
-        try:
-            return [cloudpickle.loads(result) for result in self._run(job, output)]
-        except BaseException as error:
-            # an interrupt leaves ranks at work, which no later launch may meet; a reported failure does not
-            if not isinstance(error, LaunchError) or self._nursery is None or self._nursery.poll() is not None:
-                self.close()
-            raise
+        with self._turn:
+            try:
+                results = self._run(job, output)
+            except BaseException as error:
+                # an interrupt leaves ranks at work, which no later launch may meet; a reported failure does not
+                if not isinstance(error, LaunchError) or self._nursery is None or self._nursery.poll() is not None:
+                    self.close()
+                raise
+        return [unpack_result(rank, result) for rank, result in enumerate(results)]
 
     def close(self) -> None:
         """End every process of this launcher; it can be used again afterwards."""
@@ -110,20 +109,13 @@ class Launcher:
 
     def _run(self, job: Job, output: Output) -> list[bytes]:
         connection = self._start()
-        try:
-            connection.send(job)
-            while True:
-                what, value = connection.recv()
-                if what != "output":
-                    break
-                rank, text = value
-                if output == "all" or (output == "first" and rank == 0):
-                    prefix = f"[rank {rank}] " if job.world_size > 1 and output == "all" else ""
-                    print("\n".join(prefix + line for line in text.split("\n")))
-        except (EOFError, ConnectionError) as error:
-            raise LaunchError(
-                "the process that starts the ranks has ended. Remedy: look for lack of memory."
-            ) from error
+        what, value = self._exchange(connection, job)
+        while what == "output":
+            rank, text = value
+            if output == "all" or (output == "first" and rank == 0):
+                prefix = f"[rank {rank}] " if job.world_size > 1 and output == "all" else ""
+                _print("\n".join(prefix + line for line in text.split("\n")))
+            what, value = self._exchange(connection)
         if what == "refused":
             raise value
         if what == "timeout":
@@ -133,11 +125,35 @@ class Launcher:
         results: list[bytes] = value
         return results
 
+    def _exchange(self, connection: Connection, job: Job | None = None) -> tuple[str, Any]:
+        """Hand a job over, if there is one, and wait for the nursery's next message."""
+        try:
+            if job is not None:
+                connection.send(job)
+            message: tuple[str, Any] = connection.recv()
+        except (EOFError, ConnectionError) as error:
+            assert self._nursery is not None
+            try:
+                code = self._nursery.wait(GOODBYE_SECONDS)
+                how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+            except subprocess.TimeoutExpired:
+                how = "it answers no more"
+            raise LaunchError(
+                f"the process that starts the ranks has ended ({how}). Remedy: SIGKILL is mostly lack of memory: use "
+                "fewer ranks or a smaller model; else see what it wrote to standard error."
+            ) from error
+        return message
+
     def _start(self) -> Connection:
         if self._connection is None:
             ours, theirs = socketpair()
             command = [sys.executable, "-c", BIRTH, json.dumps(sys.path), str(theirs.fileno())]
-            self._nursery = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+            self._nursery = subprocess.Popen(
+                command,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # a Ctrl-C in the terminal is the launcher's to handle
+            )
             theirs.close()
             self._connection = Connection(ours.detach())
         return self._connection
@@ -172,61 +188,7 @@ def launch(fn: Callable[..., Result], world_size: int, *args: Any, **options: An
         return launcher(fn, world_size, *args, **options)
 
 
-def _pickled(call: Callable[..., object]) -> bytes:
-    """A call with all that its code refers to, modules by name.
-
-    A function that says `dist.` and `.config` refers, for cloudpickle, to the module torch.distributed.config, which is
-    an instance of a class of its own and could not be pickled.
-    """
-    import cloudpickle
-
-    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-        def reducer_override(self, obj: Any) -> Any:
-            if isinstance(obj, ModuleType) and type(obj) is not ModuleType:
-                return importlib.import_module, (obj.__name__,)
-            return super().reducer_override(obj)
-
-    packed = io.BytesIO()
-    Pickler(packed).dump(call)
-    return packed.getvalue()
-
-
-@contextmanager
-def _carried(fn: Callable[..., object]) -> Iterator[None]:
-    """Within: a function of a module that ranks can't import is sent with its code, not by name."""
-    import cloudpickle
-
-    module = sys.modules.get(getattr(fn, "__module__", None) or "")
-    if module is None or module.__name__ == "__main__" or _can_be_imported(module.__name__):
-        yield
-        return
-    cloudpickle.register_pickle_by_value(module)
-    try:
-        yield
-    finally:
-        cloudpickle.unregister_pickle_by_value(module)
-
-
-def _can_be_imported(name: str) -> bool:
-    try:
-        return importlib.machinery.PathFinder.find_spec(name.partition(".")[0]) is not None
-    except ImportError:
-        return False
-
-
-def _check(fn: object, world_size: object, timeout: object, patience: object, output: object, threads: object) -> None:
-    if not callable(fn):
-        raise LaunchError(f"fn={fn!r} can't be called. Remedy: pass a function, without calling it: launch(train, 2).")
-    if isinstance(world_size, bool) or not isinstance(world_size, int) or not 1 <= world_size <= MOST_RANKS:
-        raise LaunchError(
-            f"world_size={world_size!r} must be a whole number from 1 to {MOST_RANKS} (each rank is a process of about "
-            "200 MB). Remedy: give a few; more belong on more machines, under torchrun."
-        )
-    for name, value in (("timeout_seconds", timeout), ("patience_seconds", patience)):
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or value <= 0:  # type: ignore[operator, arg-type]
-            raise LaunchError(f"{name}={value!r} must be a finite number of seconds above 0. Remedy: such as 60.")
-    if output not in ("all", "first", "none"):
-        raise LaunchError(f"output={output!r} is not known. Remedy: use 'all', 'first' or 'none'.")
-    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
-        raise LaunchError(f"threads_per_rank={threads!r} must be a whole number of at least 1. Remedy: leave it out.")
+def _print(text: str) -> None:
+    """Print what ranks have printed; a character that this output can't show becomes its number."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding))

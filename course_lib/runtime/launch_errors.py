@@ -55,7 +55,12 @@ class RankFailed(LaunchError):
         elif world_size > 1:
             ranks = tuple(other.rank for other in others)
             lines.append(f"The other ranks were ended{f'; {_ranks(ranks)} failed after it' if ranks else ''}.")
+        self._parts = (failure, world_size, others)
         super().__init__("\n".join(lines))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickled with what it was made from, not with its text, as a process pool needs it."""
+        return type(self), self._parts
 
 
 class RanksTimedOut(LaunchError):
@@ -67,7 +72,7 @@ class RanksTimedOut(LaunchError):
     """
 
     def __init__(self, seconds: float, waiting: dict[int, str]) -> None:
-        self.waiting = waiting
+        self.seconds, self.waiting = seconds, waiting
         places: dict[str, list[int]] = {}
         for rank, place in waiting.items():
             places.setdefault(place, []).append(rank)
@@ -77,6 +82,10 @@ class RanksTimedOut(LaunchError):
             "Remedy: a rank that waits in a collective waits for one that never calls it: look for the odd one out. If "
             "all of them compute, raise timeout_seconds."
         )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickled with what it was made from, not with its text, as a process pool needs it."""
+        return type(self), (self.seconds, self.waiting)
 
 
 def _ranks(ranks: tuple[int, ...]) -> str:

@@ -53,15 +53,19 @@ def serve(launcher: Connection) -> None:
     while True:
         try:
             job = launcher.recv()
-        except EOFError:
+        except (EOFError, ConnectionError):
             return
         ranks: list[Rank] = []
         try:
             launcher.send(_run(job, launcher, ranks))
-        except (EOFError, BrokenPipeError):
+        except (EOFError, ConnectionError):
             return
         except LaunchError as error:
             launcher.send(("refused", error))
+        except OSError as error:
+            why = f"the ranks could not be started: {error}"
+            remedy = "free space in the folder of temporary files, end other processes, or ask for fewer ranks"
+            launcher.send(("refused", LaunchError(f"{why}. Remedy: {remedy}.")))
         finally:
             _end(ranks)
 
@@ -70,6 +74,7 @@ def _run(job: Job, launcher: Connection, ranks: list[Rank]) -> tuple[str, Any]:
     """Fork the ranks and follow them to the end; says what came of it."""
     deadline = time.monotonic() + job.timeout_seconds
     sys.path[:] = job.path
+    os.chdir(job.folder)  # a notebook may have moved since the launcher was started
     for module in job.modules:
         with suppress(ImportError):  # a rank that needs it says so itself, in its own traceback
             importlib.import_module(module)
@@ -80,7 +85,7 @@ def _run(job: Job, launcher: Connection, ranks: list[Rank]) -> tuple[str, Any]:
 
     with meeting_places(job) as environment_of:
         for rank in ranks:
-            _tell(rank, environment_of(rank.number))
+            _tell(rank, job.environment | environment_of(rank.number))
         while not all(rank.settled for rank in ranks):
             left = deadline - time.monotonic()
             if left <= 0:
@@ -185,5 +190,4 @@ def _end(ranks: list[Rank]) -> None:
 def main() -> None:
     """Be the nursery of the launcher at the other end of the inherited socket, whose number is the last argument."""
     adopt_orphans()
-    os.setsid()  # a Ctrl-C in the launcher's terminal is the launcher's to handle
     serve(Connection(int(sys.argv[-1])))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import faulthandler
-import io
 import os
 import signal
 import sys
@@ -15,8 +14,10 @@ from typing import IO, Any
 
 from course_lib.runtime.kinship import end_with_parent
 from course_lib.runtime.launch_errors import LaunchError, RankFailure
+from course_lib.runtime.tagged import Tagged
 
 WHERE_ARE_YOU = signal.SIGUSR1
+MOST_CHARACTERS = 20_000  # of an error's text; the rest of a printed matrix helps nobody
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Job:
     Args:
         call: cloudpickle of a function without arguments.
         path: where the launcher's process finds modules.
+        folder: in which it works.
+        environment: its variables.
         modules: of the course's own that it has loaded; loaded before the ranks are forked, they cost time only once.
         world_size: how many ranks.
         kind: of hardware.
@@ -38,6 +41,8 @@ class Job:
 
     call: bytes
     path: tuple[str, ...]
+    folder: str
+    environment: dict[str, str]
     modules: tuple[str, ...]
     world_size: int
     kind: str
@@ -46,38 +51,6 @@ class Job:
     patience_seconds: float
     port: int | None
     horovod: bool
-
-
-class Tagged(io.TextIOBase):
-    """A rank's stdout or stderr: whole lines go to the launcher, which prints them with the rank's number."""
-
-    def __init__(self, connection: Connection, lock: threading.Lock) -> None:
-        self._connection, self._lock = connection, lock
-        self._line = ""
-
-    def writable(self) -> bool:
-        """It is."""
-        return True
-
-    def write(self, text: str) -> int:
-        """Keep the last, unfinished line back until it ends or is flushed."""
-        whole, newline, self._line = (self._line + text).rpartition("\n")
-        if newline:
-            self._send(whole)
-        return len(text)
-
-    def flush(self) -> None:
-        """Nothing: an unfinished line is sent by `finish`, or lines of ranks would be torn apart."""
-
-    def finish(self) -> None:
-        """Send what no newline has ended."""
-        if self._line:
-            self._send(self._line)
-            self._line = ""
-
-    def _send(self, text: str) -> None:
-        with self._lock:
-            self._connection.send(("output", text))
 
 
 def live(rank: int, job: Job, connection: Connection, log: IO[bytes]) -> int:
@@ -98,12 +71,17 @@ def live(rank: int, job: Job, connection: Connection, log: IO[bytes]) -> int:
     out, err = Tagged(connection, lock), Tagged(connection, lock)
     sys.stdout, sys.stderr = out, err
     os.environ.update(connection.recv())
+    born = os.getpid()
     try:
         message: tuple[str, Any] = ("result", _call(rank, job))
     except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt end a rank as much as any other
         message = ("failure", _failure(rank, error))
+        if os.getpid() != born and not isinstance(error, SystemExit):
+            print(message[1].traceback, file=err)
     out.finish()
     err.finish()
+    if os.getpid() != born:  # a child that the call forked and let return: its parent speaks for the rank
+        return int(message[0] == "failure")
     with lock:
         connection.send(message)
     return int(message[0] == "failure")
@@ -123,7 +101,13 @@ def _call(rank: int, job: Job) -> bytes:
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     join_group(rank, job.world_size, address, port, machine.backend, patience_seconds=job.patience_seconds)
     result = cloudpickle.loads(job.call)()
-    packed: bytes = cloudpickle.dumps(result)
+    try:
+        packed: bytes = cloudpickle.dumps(result)
+    except Exception as error:
+        raise LaunchError(
+            f"what fn returned, a {type(result).__name__}, can't be sent to the launcher: {error}. Remedy: return "
+            "numbers, tensors, lists or dataclasses of these; no open file, lock, generator or process group."
+        ) from error
     if dist.is_initialized():  # the call may have ended the group itself
         dist.destroy_process_group()
     return packed
@@ -134,6 +118,19 @@ def _failure(rank: int, error: BaseException) -> RankFailure:
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
         frames = frames.tb_next
-    text = "".join(traceback.format_exception(type(error), error, frames))
-    plain = isinstance(error, LaunchError) or (isinstance(error, ValueError) and "Remedy: " in str(error))
-    return RankFailure(rank, kind, str(error), text.rstrip(), plain=plain)
+    text = _short("".join(traceback.format_exception(type(error), error, frames)).rstrip())
+    try:
+        message = str(error)
+    except Exception as second:  # noqa: BLE001 - an exception whose own text can't be made must not hide that it was raised
+        message = f"(its text can't be made: {type(second).__name__})"
+    plain = isinstance(error, LaunchError) or (isinstance(error, ValueError) and "Remedy: " in message)
+    return RankFailure(rank, kind, _short(message), text, plain=plain)
+
+
+def _short(text: str) -> str:
+    """A text without its middle, when it is longer than anyone reads."""
+    left_out = len(text) - MOST_CHARACTERS
+    if left_out <= 0:
+        return text
+    half = MOST_CHARACTERS // 2
+    return f"{text[:half]}\n... ({left_out} characters left out) ...\n{text[-half:]}"

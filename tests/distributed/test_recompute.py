@@ -132,3 +132,32 @@ def test_compiled_blocks_follow_the_eager_curve(mode):
 def test_compiled_blocks_run_in_every_engine(launch_ranks, engine):
     ours = run_engine(launch_ranks, engine, small_config(compile=True, recomputation="full"), 2)
     assert_equal_curves(ours, single_process(small_config()))
+
+
+def test_a_tensor_parallel_rank_keeps_its_part_and_sequence_parallelism_divides_the_rest(launch_ranks):
+    """Oracle: the shapes, counted by hand, of what ranks that share a layer's matrices keep, with and without."""
+
+    def saved_by_rank(layers):
+        from course_lib.distributed.mesh import Layout, build_mesh
+        from course_lib.distributed.tensor import parallelize_tensor
+
+        kept = {}
+        tokens = torch.zeros(BATCH, SEQUENCE, dtype=torch.int64)  # (batch, seq)
+        for sequence_parallel in (False, True):
+            model = GPT(tiny_config(layers=layers, hidden_size=64, heads=4, context_length=SEQUENCE))
+            mesh = build_mesh(Layout(tensor=2))["tensor"]
+            parallelize_tensor(model, mesh, sequence_parallel=sequence_parallel)
+            kept[sequence_parallel] = saved_activation_bytes(model, lambda model=model: model(tokens))
+        return kept
+
+    def both():
+        three, two = saved_by_rank(3), saved_by_rank(2)
+        return {key: three[key] - two[key] for key in three}
+
+    first, second = launch_ranks(both, 2)
+    assert first == second
+    plain, shared = first[False], first[True]
+    stream = 4 * BATCH * SEQUENCE * 64  # one activation of the residual path, whole, in fp32
+    scale = 4 * BATCH * SEQUENCE  # a norm's factor for each token
+    # halved: the input of either norm and its normalized form; two factors. The norms' outputs stay whole, gathered.
+    assert plain - shared == (4 * stream + 2 * scale) / 2
