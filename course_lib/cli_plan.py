@@ -80,7 +80,7 @@ def _batch(options: dict[str, Any]) -> tuple[int, str]:
     sequences, tokens = options["batch"], options["batch_tokens"]
     if (sequences is None) == (tokens is None):
         raise ValueError("the batch is not given. Remedy: give either --batch (sequences) or --batch-tokens.")
-    if tokens is not None and tokens != int(tokens):
+    if tokens is not None and not float(tokens).is_integer():  # neither nan nor inf is
         raise ValueError(f"--batch-tokens {tokens:g} is no whole number. Remedy: give one, such as 4194304.")
     return (sequences, "sequences") if tokens is None else (int(tokens), "tokens")
 
@@ -109,6 +109,8 @@ def _clusters(names: tuple[str, ...], options: dict[str, Any]) -> list[Cluster]:
                 usd_per_node_hour=price,
             )
         )
+    elif options["devices"] is not None:
+        raise ValueError("--devices goes with --chip. Remedy: add --chip h100, or give a count: p5.48xlarge:16.")
     if not found:
         raise ValueError("no cluster is given. Remedy: name an instance such as p5.48xlarge:16, or use --chip.")
     return found
@@ -122,6 +124,8 @@ def _fixed(text: str | None, microbatch: int | None) -> dict[str, object]:
         name, equals, value = part.partition("=")
         if not equals or not value:
             raise ValueError(f"--fix {part!r} settles nothing. Remedy: write tp=8,pp=4 or recompute=full.")
+        if name in found:
+            raise ValueError(f"--fix settles {name} twice. Remedy: give one value, or plan once for each.")
         found[name] = int(value) if value.lstrip("-").isdigit() else value
     return found
 

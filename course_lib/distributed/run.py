@@ -76,7 +76,9 @@ def run(
         raise TrainingSetupError.of("config", config, "is no TrainConfig", "run('ddp', TrainConfig(...), 2)")
     check_count("steps", steps, minimum=0)
     if schedule is not None and not callable(schedule):
-        raise TrainingSetupError.of("schedule", schedule, "is no function of the step", "use linear_warmup(...) or None")
+        raise TrainingSetupError.of(
+            "schedule", schedule, "is no function of the step", "use warmup_cosine(...) or None"
+        )
     if engine == "single" and world_size != 1:
         raise TrainingSetupError.of("world_size", world_size, "must be 1 for engine 'single'", "use engine='ddp'")
     data = batches if batches is not None else markov_batches(config)

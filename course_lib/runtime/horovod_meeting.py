@@ -33,8 +33,14 @@ def horovod_meeting(world_size: int, network_device: str) -> Iterator[Callable[[
             "Horovod is not built in this environment. Remedy: `make setup` builds it (about 5 minutes, needs g++ and "
             "cmake); `course doctor` says what is missing; or choose the engine 'ddp', which sends the same bytes."
         )
-    from horovod.runner.common.util.hosts import HostInfo, get_host_assignments
-    from horovod.runner.http.http_server import RendezvousServer
+    try:
+        from horovod.runner.common.util.hosts import HostInfo, get_host_assignments
+        from horovod.runner.http.http_server import RendezvousServer
+    except ImportError as error:
+        raise LaunchError(
+            f"Horovod is there but can't be loaded: {error}. Remedy: `make setup FORCE=1` builds it anew; or choose "
+            "the engine 'ddp', which sends the same bytes."
+        ) from error
 
     server = RendezvousServer(0)
     slots = get_host_assignments([HostInfo(HOST, world_size)], world_size)

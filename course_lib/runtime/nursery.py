@@ -48,7 +48,7 @@ class Rank:
 
 def serve(launcher: Connection) -> None:
     """Run jobs until the launcher closes its end."""
-    import torch._dynamo  # noqa: F401 - the ranks inherit it; every optimizer imports it
+    import torch.distributed  # noqa: F401 - the ranks inherit it
 
     while True:
         try:
@@ -57,17 +57,21 @@ def serve(launcher: Connection) -> None:
             return
         ranks: list[Rank] = []
         try:
-            launcher.send(_run(job, launcher, ranks))
+            outcome = _run(job, launcher, ranks)
         except (EOFError, ConnectionError):
             return
         except LaunchError as error:
-            launcher.send(("refused", error))
+            outcome = "refused", error
         except OSError as error:
             why = f"the ranks could not be started: {error}"
             remedy = "free space in the folder of temporary files, end other processes, or ask for fewer ranks"
-            launcher.send(("refused", LaunchError(f"{why}. Remedy: {remedy}.")))
+            outcome = "refused", LaunchError(f"{why}. Remedy: {remedy}.")
         finally:
-            _end(ranks)
+            _end(ranks)  # before the launcher hears of it: whoever looks then finds no process
+        try:
+            launcher.send(outcome)
+        except ConnectionError:
+            return
 
 
 def _run(job: Job, launcher: Connection, ranks: list[Rank]) -> tuple[str, Any]:

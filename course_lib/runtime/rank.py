@@ -29,7 +29,7 @@ class Job:
         path: where the launcher's process finds modules.
         folder: in which it works.
         environment: its variables.
-        modules: of the course's own that it has loaded; loaded before the ranks are forked, they cost time only once.
+        modules: loaded before the ranks are forked, so that they cost time only once.
         world_size: how many ranks.
         kind: of hardware.
         threads: OpenMP threads of each rank.
@@ -71,17 +71,18 @@ def live(rank: int, job: Job, connection: Connection, log: IO[bytes]) -> int:
     out, err = Tagged(connection, lock), Tagged(connection, lock)
     sys.stdout, sys.stderr = out, err
     os.environ.update(connection.recv())
-    born = os.getpid()
+    born, status = os.getpid(), 0
     try:
         message: tuple[str, Any] = ("result", _call(rank, job))
     except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt end a rank as much as any other
         message = ("failure", _failure(rank, error))
+        status = int(not (isinstance(error, SystemExit) and error.code in (0, None)))
         if os.getpid() != born and not isinstance(error, SystemExit):
             print(message[1].traceback, file=err)
     out.finish()
     err.finish()
     if os.getpid() != born:  # a child that the call forked and let return: its parent speaks for the rank
-        return int(message[0] == "failure")
+        return status
     with lock:
         connection.send(message)
     return int(message[0] == "failure")
@@ -100,7 +101,10 @@ def _call(rank: int, job: Job) -> bytes:
     machine.claim(rank)
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     join_group(rank, job.world_size, address, port, machine.backend, patience_seconds=job.patience_seconds)
+    born = os.getpid()
     result = cloudpickle.loads(job.call)()
+    if os.getpid() != born:  # a forked child has no threads of the process group, and would wait for them to end it
+        raise SystemExit(0)
     try:
         packed: bytes = cloudpickle.dumps(result)
     except Exception as error:

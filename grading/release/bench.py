@@ -38,13 +38,17 @@ class Bench:
     Args:
         lab_id: The lab's name.
         course: Folders to work in.
+        every: Try every so-manieth variant only, where a gate would try them all: for labs whose variants each start
+            real processes.
 
     Raises:
         ReleaseError: If there is no such lab or its source cannot be used.
     """
 
-    def __init__(self, lab_id: str, course: Course) -> None:
+    def __init__(self, lab_id: str, course: Course, *, every: int = 1) -> None:
         self.course = course
+        self.every = every
+        self._tried: dict[Mutant, Trial] = {}
         self.lab: Lab = read_lab(course.text_source(lab_id))
         extras = self.lab.path.with_suffix("")
         ahead = [c.source for c in self._before_first_exercise()]
@@ -141,21 +145,31 @@ class Bench:
         )
 
     @cached_property
-    def mutant_trials(self) -> list[tuple[Mutant, Trial]]:
-        """Every mutant of every exercised solution cell with what it scored up to its first loss."""
+    def mutants(self) -> list[Mutant]:
+        """Every mutant of every exercised solution cell."""
         exercised = set().union(*self.exercises.values()) if self.exercises else set()
-        trials = []
-        for cell in self.lab.cells(solution=True, kind="code"):
-            grade_id = cell.metadata.nbgrader.grade_id
-            if grade_id not in exercised:
-                continue
+        cells = self.lab.cells(solution=True, kind="code")
+        return [m for cell in cells if cell.metadata.nbgrader.grade_id in exercised for m in mutants_of(cell)]
+
+    @property
+    def mutant_trials(self) -> list[tuple[Mutant, Trial]]:
+        """Every mutant, or every so-manieth, with what it scored up to its first loss."""
+        return [(mutant, self.trial(mutant)) for mutant in self.mutants[:: self.every]]
+
+    def trial(self, mutant: Mutant) -> Trial:
+        """What one mutant scores up to its first loss; asked twice, it is run once."""
+        if mutant not in self._tried:
             # If the right solution loses points there, its tests need more than was found.
-            alone = "" if self.try_out(about=grade_id).losers else grade_id
-            trials += [
-                (mutant, self.try_out({grade_id: mutant.source}, stop_at_first_loss=True, about=alone))
-                for mutant in mutants_of(cell)
-            ]
-        return trials
+            alone = "" if mutant.grade_id in self._entangled else mutant.grade_id
+            changed = {mutant.grade_id: mutant.source}
+            self._tried[mutant] = self.try_out(changed, stop_at_first_loss=True, about=alone)
+        return self._tried[mutant]
+
+    @cached_property
+    def _entangled(self) -> set[str]:
+        """Solution cells that can't be run with what their tests need alone."""
+        tried = {mutant.grade_id for mutant in self.mutants[:: self.every]}
+        return {grade_id for grade_id in tried if self.try_out(about=grade_id).losers}
 
     def _before_first_exercise(self) -> list[Any]:
         return list(takewhile(lambda cell: "nbgrader" not in cell.metadata, _code_cells(self.source)))

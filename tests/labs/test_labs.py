@@ -17,6 +17,9 @@ RUN_THE_CELLS = {"solution-earns-all", "stub-earns-nothing", "warnings-cost-noth
 # These try hundreds of variants of a lab; test_gates_refuse.py asks them of a small one.
 RUN_VARIANTS = {"mutants-are-caught", "partial-credit", "cells-fail-alone"}
 
+# Each variant of these labs starts real processes: the tests try every so-manieth, `course labs check` tries all.
+EVERY = {"lab02-horovod-vs-fsdp": 12, "lab04-collectives": 8}
+
 
 def is_slow(lab, gate):
     return gate.name in RUN_VARIANTS or (gate.name in RUN_THE_CELLS and lab != LABS[0])
@@ -31,7 +34,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def bench(request):
-    with Bench(request.param, COURSE) as bench:
+    with Bench(request.param, COURSE, every=EVERY.get(request.param, 1)) as bench:
         yield bench
 
 

@@ -12,7 +12,8 @@ def check(bench: Bench) -> Finding:
             finding.problems.append(f"{grade_id} says it exercises {unknown}, which is no solution cell.")
         if not exercised:
             finding.problems.append(f"{grade_id} exercises no solution cell; add exercises=[...] to its header.")
-    for solution in sorted(solutions & set(bench.stubs)):
+    tried = sorted(solutions & set(bench.stubs))[:: bench.every]
+    for solution in tried:
         expected = {grade_id for grade_id, exercised in bench.exercises.items() if solution in exercised}
         lost = bench.try_out({solution: bench.stubs[solution]}).losers & set(bench.exercises)
         for grade_id in sorted(lost - expected):
@@ -21,7 +22,7 @@ def check(bench: Bench) -> Finding:
             )
         for grade_id in sorted(expected - lost):
             finding.problems.append(f"without {solution}, {grade_id} still earns everything; test what it exercises.")
-    finding.measured = f"{len(solutions)} solutions stubbed one at a time"
+    finding.measured = f"{len(tried)} of {len(solutions)} solutions stubbed one at a time"
     return finding
 
 

@@ -77,7 +77,8 @@ CHEATS = {
 
 def check(bench: Bench) -> Finding:
     finding = Finding()
-    for name, (prelude, value) in CHEATS.items():
+    tried = dict(list(CHEATS.items())[:: bench.every])
+    for name, (prelude, value) in tried.items():
         answers = {grade_id: returning(stub, value) for grade_id, stub in bench.stubs.items()}
         trial = bench.try_out(answers, prelude=prelude, as_graded=True)
         for grade_id, (score, points) in trial.scores.items():
@@ -85,7 +86,7 @@ def check(bench: Bench) -> Finding:
                 finding.problems.append(
                     f"{name}: {grade_id} gives {score:g} of {points:g}; use labkit.Check in that test."
                 )
-    finding.measured = f"{len(CHEATS)} cheats"
+    finding.measured = f"{len(tried)} cheats"
     return finding
 
 

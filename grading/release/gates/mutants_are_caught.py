@@ -7,15 +7,18 @@ from grading.release.gate import Finding, Gate
 def check(bench: Bench) -> Finding:
     finding = Finding()
     excused = {e.mutant: e.reason for e in bench.lab.header.equivalent_mutants}
-    survivors = [mutant for mutant, trial in bench.mutant_trials if not trial.losers]
+    trials = bench.mutant_trials
+    survivors = [mutant for mutant, trial in trials if not trial.losers]
     for mutant in survivors:
         if mutant.name not in excused:
             finding.problems.append(
                 f"a wrong solution earns full marks: {mutant.name}; test for it, or list it with a reason."
             )
-    for name in sorted(set(excused) - {mutant.name for mutant in survivors}):
+    caught = {mutant.name for mutant, trial in trials if trial.losers}
+    gone = set(excused) - {mutant.name for mutant in bench.mutants}
+    for name in sorted(set(excused) & caught | gone):
         finding.problems.append(f"listed as equivalent but caught or gone: {name}; remove it from equivalent_mutants.")
-    total = len(bench.mutant_trials)
+    total = len(trials)
     if not total:
         finding.problems.append("no solution could be mutated; does a test cell name what it exercises?")
     finding.measured = f"{total - len(survivors)} of {total} caught, {len(excused)} equivalent"
