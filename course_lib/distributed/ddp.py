@@ -65,7 +65,7 @@ def ddp(
     )
     memories: dict[str, Stateful] = {}
     if compression is not None:
-        scheme = compression_named(compression) if isinstance(compression, str) else compression
+        scheme: object = compression_named(compression) if isinstance(compression, str) else compression
         if not isinstance(scheme, Compression):
             remedy = "use a name such as 'powersgd', or compression(name, ...)"
             raise TrainingSetupError.of("compression", compression, "is neither a name nor a Compression", remedy)
