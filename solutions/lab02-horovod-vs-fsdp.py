@@ -1428,15 +1428,15 @@ print(f"mended: {statistics.median(ratios):.1f} times as fast, from {ratios[0]:.
 # %% [markdown] nbgrader={"grade": true, "solution": true, "grade_id": "report", "points": 10}
 # ### BEGIN SOLUTION
 # Measured on two ranks of a shared laptop, twelve steps each, the same batches: all three engines stay within 1.2e-7
-# of the single process, so they train the same model. Horovod took 160 ms a step and DDP 192, but their steps range
-# from 28 to 479 and from 92 to 326 ms: that is noise, I would not call either faster. FSDP's 356 ms (269 to 650) is
-# really slower here. It sends 1.66 MB a step against 0.84, of which 0.42 are gloo's doing, whose reduce-scatter is an
+# of the single process, so they train the same model. DDP took 21 ms a step (19 to 28), Horovod 30 (26 to 40): the
+# ranges touch, so I call DDP faster on this laptop and would not bet on it elsewhere. FSDP's 60 ms (53 to 68) is really
+# slower here. It sends 1.66 MB a step against 0.84, of which 0.42 are gloo's doing, whose reduce-scatter is an
 # all-reduce; a ring would send 1.24. Bytes and memory are exact, times are this laptop's.
 #
-# The slow loop waited for data 51 % of its time and exchanged gradients for 39 %: both ranks read all 16 sequences
+# The slow loop waited for data 60 % of its time and exchanged gradients for 35 %: both ranks read all 16 sequences
 # one by one, and 84 all-reduces ran in each step. I read own rows with 8 threads, exchange at the last microbatch in
-# DDP's buckets, and gather losses at the end: 3.3 times as fast, from 2.6 to 4.8. Hiding the data alone would have
-# given 2.0; the rest is the exchange.
+# DDP's buckets, and gather losses at the end: 6.2 times as fast, from 6.2 to 6.6. Hiding the data alone would have
+# given 2.5; the rest is the exchange.
 #
 # At 7 billion parameters DDP and Horovod hold 28 + 28 + 56 = 112 GB on every rank, more than 80 GB before any
 # activation. FSDP holds 1.75 GB on each of 64. That rules the other two out as the job is specified.
