@@ -22,9 +22,9 @@ from course_lib.runtime.launch_errors import LaunchError, RankFailure
 from course_lib.runtime.rank import Job, live
 from course_lib.runtime.whereabouts import last_lines, whereabouts
 
-# After the first failure the others are heard for this long, so that a rank which was killed isn't blamed on a peer
-# that noticed it sooner.
-HEARING_SECONDS = 0.5
+# After the first failure the others are heard for this long, so that a rank which was killed is not blamed on a peer
+# that noticed it sooner, and what all refuse alike is said once.
+HEARING_SECONDS = 1.5
 LOOK_SECONDS = 0.5
 
 

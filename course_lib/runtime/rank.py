@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -17,6 +18,7 @@ from course_lib.runtime.launch_errors import LaunchError, RankFailure
 from course_lib.runtime.tagged import Tagged
 
 WHERE_ARE_YOU = signal.SIGUSR1
+LAST_SECONDS = 60.0
 MOST_CHARACTERS = 20_000  # of an error's text; the rest of a printed matrix helps nobody
 
 
@@ -85,6 +87,10 @@ def live(rank: int, job: Job, connection: Connection, log: IO[bytes]) -> int:
         return status
     with lock:
         connection.send(message)
+    if message[0] == "failure":
+        # Ending here would close connections that others still read from, and they would fail by that instead of
+        # finding out for themselves what is wrong. The nursery has heard, and ends this process.
+        time.sleep(LAST_SECONDS)
     return int(message[0] == "failure")
 
 
