@@ -7,8 +7,8 @@ import os
 import signal
 import sys
 import threading
-import time
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import IO, Any
@@ -18,7 +18,6 @@ from course_lib.runtime.launch_errors import LaunchError, RankFailure
 from course_lib.runtime.tagged import Tagged
 
 WHERE_ARE_YOU = signal.SIGUSR1
-LAST_SECONDS = 60.0
 MOST_CHARACTERS = 20_000  # of an error's text; the rest of a printed matrix helps nobody
 
 
@@ -87,17 +86,16 @@ def live(rank: int, job: Job, connection: Connection, log: IO[bytes]) -> int:
         return status
     with lock:
         connection.send(message)
-    if message[0] == "failure":
-        # Ending here would close connections that others still read from, and they would fail by that instead of
-        # finding out for themselves what is wrong. The nursery has heard, and ends this process.
-        time.sleep(LAST_SECONDS)
+    # Ending here would close connections that others still read from, or are only just opening, and they would fail by
+    # that. The nursery ends all ranks together.
+    with suppress(EOFError, OSError):
+        connection.recv()
     return int(message[0] == "failure")
 
 
 def _call(rank: int, job: Job) -> bytes:
     import cloudpickle
     import torch
-    import torch.distributed as dist
 
     from course_lib.runtime.hardware import hardware
     from course_lib.runtime.rendezvous import join_group
@@ -113,14 +111,12 @@ def _call(rank: int, job: Job) -> bytes:
         raise SystemExit(0)
     try:
         packed: bytes = cloudpickle.dumps(result)
+        return packed
     except Exception as error:
         raise LaunchError(
             f"what fn returned, a {type(result).__name__}, can't be sent to the launcher: {error}. Remedy: return "
             "numbers, tensors, lists or dataclasses of these; no open file, lock, generator or process group."
         ) from error
-    if dist.is_initialized():  # the call may have ended the group itself
-        dist.destroy_process_group()
-    return packed
 
 
 def _failure(rank: int, error: BaseException) -> RankFailure:
