@@ -3,6 +3,7 @@
 import contextlib
 import io
 import math
+from unittest import mock
 
 import pytest
 
@@ -29,7 +30,9 @@ def lab():
     for cell in read_lab(LAB).notebook.cells:
         about = cell.metadata.get("nbgrader", {}).get("grade_id", "")
         if cell.cell_type == "code" and (about in CELLS or cell.source.startswith("TABLE_2")):
-            with contextlib.redirect_stdout(io.StringIO()):
+            # a test cell loads the checker anew, whose classes other files of tests have imported
+            anew = mock.patch("importlib.reload", lambda module: module)
+            with contextlib.redirect_stdout(io.StringIO()), anew:
                 exec(cell.source, names)
     return names
 

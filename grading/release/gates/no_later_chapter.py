@@ -12,6 +12,7 @@ READY_ROOMS = {"labkit", "runtime"}
 INTRODUCED_IN = {
     "catalog": "foundations",
     "arithmetic": "foundations",
+    "runtime": "distributed",
     "models": "distributed",
     "distributed": "distributed",
     "telemetry": "distributed",

@@ -34,7 +34,8 @@ def check(bench: Bench) -> Finding:
                 finding.problems.append(f"{name} carries the marker {marker}; mark that cell as nbgrader expects.")
         found = [line for line in lines if any(line in other for other in told)]
         found += [" ".join(gram) for gram in sorted(grams & _grams(text))]
-        found += [f"the number {number}" for number in sorted(numbers & _numbers(text))]
+        if bench.lab.id in path.parts:  # another lab may well print a year, a paper or a count that this one hides
+            found += [f"the number {number}" for number in sorted(numbers & _numbers(text))]
         if found:
             finding.problems.append(
                 f"{name} shows hidden text: {found[0][:80]!r} and {len(found) - 1} more; release it again."
