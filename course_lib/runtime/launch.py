@@ -75,7 +75,7 @@ class Launcher:
             path=tuple(sys.path),
             folder=current_folder(),
             environment=dict(os.environ),
-            modules=_worth_loading(),
+            modules=tuple(name for name in sys.modules if name.startswith("course_lib.")),
             world_size=world_size,
             kind=hardware,
             threads=threads_per_rank or max(1, (os.cpu_count() or 1) // world_size),
@@ -157,12 +157,6 @@ class Launcher:
             theirs.close()
             self._connection = Connection(ours.detach())
         return self._connection
-
-
-def _worth_loading() -> tuple[str, ...]:
-    """What the ranks will want as well, and every optimizer imports torch._dynamo: better once than in each rank."""
-    ours = [name for name in sys.modules if name.startswith("course_lib.")]
-    return (*ours, "torch._dynamo") if "course_lib.distributed" in sys.modules else tuple(ours)
 
 
 def launch(fn: Callable[..., Result], world_size: int, *args: Any, **options: Any) -> list[Result]:
