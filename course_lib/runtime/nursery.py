@@ -48,7 +48,7 @@ class Rank:
 
 def serve(launcher: Connection) -> None:
     """Run jobs until the launcher closes its end."""
-    # The ranks inherit it. Every optimizer and every dispatch mode imports it: a second of work, better once than in each.
+    # The ranks inherit it. Every optimizer and dispatch mode imports it: a second of work, better once than in each.
     import torch._dynamo  # noqa: F401
 
     while True:
