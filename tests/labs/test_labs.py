@@ -18,7 +18,7 @@ RUN_THE_CELLS = {"solution-earns-all", "stub-earns-nothing", "warnings-cost-noth
 RUN_VARIANTS = {"mutants-are-caught", "partial-credit", "cells-fail-alone"}
 
 # Each variant of these labs starts real processes: the tests try every so-manieth, `course labs check` tries all.
-EVERY = {"lab02-horovod-vs-fsdp": 12, "lab04-collectives": 8}
+EVERY = {"lab02-horovod-vs-fsdp": 24, "lab04-collectives": 16}
 
 
 def is_slow(lab, gate):
