@@ -28,11 +28,16 @@ def check_batch(batch: object, config: TrainConfig) -> None:
         limit = "is no Batch"
         raise TrainingSetupError.of("batch", type(batch).__name__, limit, "give Batch(tokens=..., targets=...)")
     wanted = (config.global_batch, config.sequence_length)
+    # rows that count in the batch's length without being here: `ReadAhead` reads only this rank's
+    elsewhere = len(batch) - len(batch.tokens) if batch.tokens.shape else 0
     for name, values in (("tokens", batch.tokens), ("targets", batch.targets)):
-        if tuple(values.shape) != wanted:
+        shape = tuple(values.shape)
+        if shape:
+            shape = (shape[0] + elsewhere, *shape[1:])
+        if shape != wanted:
             raise TrainingSetupError.of(
                 f"{name}.shape",
-                tuple(values.shape),
+                shape,
                 f"is not (global_batch, sequence_length) = {wanted}",
                 "hand the global batch to every rank, which takes its own rows, or change the config",
             )

@@ -162,6 +162,21 @@ def test_training_with_reading_ahead_gives_the_same_losses(batches):
     assert alive() == []
 
 
+@pytest.mark.parametrize("world_size", [2, 4])
+def test_ranks_that_read_ahead_train_as_one_process_does(launch_ranks, batches, world_size):
+    """Oracle: the same run in one process that reads when it needs."""
+    config = TrainConfig(global_batch=4, sequence_length=16)
+
+    def train_ahead():
+        engine = build_engine("ddp", config)
+        with ReadAhead(batches, engine.share, depth=3, readers=2) as data:
+            return train(engine, data, 4).losses
+
+    alone = train(build_engine("single", config), batches, 4).losses
+    for losses in launch_ranks(train_ahead, world_size):
+        assert losses == pytest.approx(alone, rel=1e-5)
+
+
 def test_a_rank_gets_its_rows_in_order_and_after_a_jump(batches):
     """Oracle: the batches themselves."""
     share = Share(1, 2)
