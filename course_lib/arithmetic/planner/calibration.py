@@ -4,7 +4,7 @@ Data sheets give peaks; kernels, collectives and power limits take the rest. The
 of every paper: none belongs to one row. What software can and cannot hide stands in `software.py`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from course_lib.arithmetic.errors import check_fraction, check_not_negative
 from course_lib.catalog import Accelerator
@@ -91,7 +91,7 @@ H100 = Efficiency(
 )
 
 # No run with a published layout is at hand for any other chip: the H100's shares stand in, and say so.
-UNCALIBRATED = Efficiency(**{**vars(H100), "calibrated": False})
+UNCALIBRATED = replace(H100, calibrated=False)
 
 EFFICIENCIES = {"a100-40gb": A100, "a100-80gb": A100, "h100": H100, "h200": H100}
 

@@ -63,10 +63,7 @@ def layer_time(w: Workload, layout: Layout) -> LayerTime:
         "layer", layout.tensor_parallel, layout.context_parallel, layout.microbatch, layout.recomputation,
         layout.sequence_parallel, layout.expert_parallel,
     )  # fmt: skip
-    found: LayerTime | None = w.kept.get(key)
-    if found is None:
-        found = w.kept[key] = _layer_time(w, layout)
-    return found
+    return w.once(key, lambda: _layer_time(w, layout))
 
 
 def _layer_time(w: Workload, layout: Layout) -> LayerTime:

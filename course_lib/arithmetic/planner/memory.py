@@ -100,18 +100,19 @@ def fullest_stage(w: Workload, layout: Layout, microbatches: int) -> Parts:
 def _kept(w: Workload, stages: int, microbatches: int, layout: Layout) -> tuple[float, float, float]:
     """Microbatches in flight on the first, the second and the last stage, counted in whole stages"""
     key = ("kept", stages, microbatches, layout.schedule, layout.virtual_stages)
-    found: tuple[float, float, float] | None = w.kept.get(key)
-    if found is None:
-        first = pipeline_bubble(stages, microbatches, layout.schedule, layout.virtual_stages).activations_in_flight
-        v = layout.virtual_stages
-        if layout.schedule in ("1f1b", "zb1p"):
-            second, last = min(first, stages - 1.0), 1.0
-        elif layout.schedule == "interleaved":  # warm-up is two chunks shorter at each stage further on
-            second, last = first - 2 / v, first - 2 * (stages - 1) / v
-        else:
-            second = last = first
-        found = w.kept[key] = first, second, max(1.0, last)
-    return found
+    return w.once(key, lambda: _computed_kept(stages, microbatches, layout))
+
+
+def _computed_kept(stages: int, microbatches: int, layout: Layout) -> tuple[float, float, float]:
+    first = pipeline_bubble(stages, microbatches, layout.schedule, layout.virtual_stages).activations_in_flight
+    v = layout.virtual_stages
+    if layout.schedule in ("1f1b", "zb1p"):
+        second, last = min(first, stages - 1.0), 1.0
+    elif layout.schedule == "interleaved":  # warm-up is two chunks shorter at each stage further on
+        second, last = first - 2 / v, first - 2 * (stages - 1) / v
+    else:
+        second = last = first
+    return first, second, max(1.0, last)
 
 
 def _on_stage(
@@ -137,10 +138,7 @@ def _states(w: Workload, layout: Layout, first: bool, last: bool, layers: int) -
         "states", first, last, layers, layout.tensor_parallel, layout.expert_parallel, layout.zero_stage,
         layout.shards * layout.context_parallel,
     )  # fmt: skip
-    found: tuple[float, float, float, float] | None = w.kept.get(key)
-    if found is None:
-        found = w.kept[key] = _computed_states(w, layout, first, last, layers)
-    return found
+    return w.once(key, lambda: _computed_states(w, layout, first, last, layers))
 
 
 def _computed_states(
@@ -187,10 +185,7 @@ def _saved(w: Workload, layout: Layout, recomputation: str) -> float:
         "saved", layout.tensor_parallel, layout.context_parallel, layout.microbatch, layout.sequence_parallel,
         recomputation,
     )  # fmt: skip
-    found: float | None = w.kept.get(key)
-    if found is None:
-        found = w.kept[key] = _computed_saved(w, layout, recomputation)
-    return found
+    return w.once(key, lambda: _computed_saved(w, layout, recomputation))
 
 
 def _computed_saved(w: Workload, layout: Layout, recomputation: str) -> float:

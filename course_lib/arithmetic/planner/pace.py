@@ -53,10 +53,7 @@ def pace(w: Workload, layout: Layout) -> Pace:
         "pace", layout.tensor_parallel, layout.pipeline_parallel, layout.context_parallel, layout.expert_parallel,
         layout.microbatch, layout.recomputation,
     )  # fmt: skip
-    found: Pace | None = w.kept.get(key)
-    if found is None:
-        found = w.kept[key] = _pace(w, layout)
-    return found
+    return w.once(key, lambda: _pace(w, layout))
 
 
 def _pace(w: Workload, layout: Layout) -> Pace:
@@ -90,9 +87,10 @@ def inside_layer(w: Workload, layout: Layout) -> LayerCommunication:
         "sent", layout.tensor_parallel, layout.context_parallel, layout.expert_parallel, layout.microbatch,
         layout.recomputation,
     )  # fmt: skip
-    found: LayerCommunication | None = w.kept.get(key)
-    if found is not None:
-        return found
+    return w.once(key, lambda: _inside_layer(w, layout))
+
+
+def _inside_layer(w: Workload, layout: Layout) -> LayerCommunication:
     c, s, t, cp = w.config, w.software, layout.tensor_parallel, layout.context_parallel
     tokens = layout.microbatch * w.sequence_length / cp
     stream = HALF * tokens * c.hidden_size
@@ -115,5 +113,4 @@ def inside_layer(w: Workload, layout: Layout) -> LayerCommunication:
     tensor_, context_, expert_ = (
         Communication((1 + again) * x + y, a + b) for x, y, a, b in zip(forward, backward, ahead, back, strict=True)
     )
-    found = w.kept[key] = LayerCommunication((tensor_, context_, expert_), sum(ahead), sum(back))
-    return found
+    return LayerCommunication((tensor_, context_, expert_), sum(ahead), sum(back))

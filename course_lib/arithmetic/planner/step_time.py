@@ -122,10 +122,7 @@ def _between_replicas(
         "data", layout.tensor_parallel, layout.pipeline_parallel, layout.context_parallel, layout.expert_parallel,
         layout.data_parallel, layout.shards, layout.zero_stage,
     )  # fmt: skip
-    found: tuple[float, float, float] | None = w.kept.get(key)
-    if found is None:
-        found = w.kept[key] = _state_seconds(w, layout)
-    parameters, gradients, copies = found
+    parameters, gradients, copies = w.once(key, lambda: _state_seconds(w, layout))
     stage = layout.zero_stage
     # ZeRO-3 gathers for both passes and ZeRO-2 and 3 scatter gradients in every microbatch; else once per step
     scatters = microbatches if stage >= 2 else 1

@@ -1,8 +1,8 @@
 """One planning problem: model, batch, cluster and software, checked once, with what many layouts share kept."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from course_lib.arithmetic.errors import ArithmeticInputError, as_config, check_choice, check_count
 from course_lib.arithmetic.parameters import ParameterCount, count_parameters
@@ -12,6 +12,7 @@ from course_lib.arithmetic.planner.software import Software, as_software
 from course_lib.catalog import ModelConfig
 
 BatchUnit = Literal["sequences", "tokens"]
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,13 @@ class Workload:
     dtype: str
     counts: ParameterCount
     kept: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def once(self, key: Hashable, compute: Callable[[], Kept]) -> Kept:
+        """What `compute` gives, computed the first time that `key` is asked for."""
+        if key not in self.kept:
+            self.kept[key] = compute()
+        found: Kept = self.kept[key]
+        return found
 
     @property
     def tokens_per_step(self) -> int:
