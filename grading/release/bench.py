@@ -49,6 +49,7 @@ class Bench:
         self.course = course
         self.every = every
         self._tried: dict[Mutant, Trial] = {}
+        self._parts: dict[str, str] = {}
         self.lab: Lab = read_lab(course.text_source(lab_id))
         extras = self.lab.path.with_suffix("")
         ahead = [c.source for c in self._before_first_exercise()]
@@ -159,17 +160,16 @@ class Bench:
     def trial(self, mutant: Mutant) -> Trial:
         """What one mutant scores up to its first loss; asked twice, it is run once."""
         if mutant not in self._tried:
-            # If the right solution loses points there, its tests need more than was found.
-            alone = "" if mutant.grade_id in self._entangled else mutant.grade_id
-            changed = {mutant.grade_id: mutant.source}
-            self._tried[mutant] = self.try_out(changed, stop_at_first_loss=True, about=alone)
+            changed, about = {mutant.grade_id: mutant.source}, self._part_for(mutant.grade_id)
+            self._tried[mutant] = self.try_out(changed, stop_at_first_loss=True, about=about)
         return self._tried[mutant]
 
-    @cached_property
-    def _entangled(self) -> set[str]:
-        """Solution cells that can't be run with what their tests need alone."""
-        tried = {mutant.grade_id for mutant in self.mutants[:: self.every]}
-        return {grade_id for grade_id in tried if self.try_out(about=grade_id).losers}
+    def _part_for(self, grade_id: str) -> str:
+        """What `try_out` is to be about for mutants of a solution cell: that cell, or everything."""
+        if grade_id not in self._parts:
+            # If the right solution loses points there, its tests need more than was found.
+            self._parts[grade_id] = "" if self.try_out(about=grade_id).losers else grade_id
+        return self._parts[grade_id]
 
     def _before_first_exercise(self) -> list[Any]:
         return list(takewhile(lambda cell: "nbgrader" not in cell.metadata, _code_cells(self.source)))
