@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from tests.survivors import Watch, adopt_orphans
+from course_lib.runtime import adopt_orphans
+from tests.survivors import Watch
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Several workers that all use every core take turns instead of running at once, and lose time by it.

@@ -6,7 +6,6 @@ process whose own parent has ended is found like any other: as a child.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import time
 from contextlib import suppress
@@ -14,18 +13,12 @@ from pathlib import Path
 
 import psutil
 
-PR_SET_CHILD_SUBREAPER = 36
 # A process that was told to end takes a moment, and more on a busy machine.
 PATIENCE_SECONDS = 10.0
 # Python's own, which lives as long as the process that uses multiprocessing, and ends with it.
 FOREVER = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 # What a fixture of the whole session keeps: it must be gone when the session ends.
 UNTIL_THE_END = ("course_lib.runtime.nursery",)
-
-
-def adopt_orphans() -> None:
-    """Make this process the parent of every descendant whose own parent ends."""
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def children() -> set[int]:

@@ -12,7 +12,7 @@ from course_lib.runtime.graph_captures import CapturedGraph, GraphCounter
 from course_lib.runtime.graph_text import graph_key, graph_text
 from course_lib.runtime.hardware import Hardware, HardwareError, hardware
 from course_lib.runtime.horovodrun import LOOPBACK_HOSTS, ElasticJob, elastic_job, write_hosts
-from course_lib.runtime.kinship import end_with_parent
+from course_lib.runtime.kinship import adopt_orphans, end_with_parent
 from course_lib.runtime.launch import Launcher, launch
 from course_lib.runtime.launch_errors import LaunchError, RankFailed, RankFailure, RanksTimedOut
 from course_lib.runtime.lazy_graphs import LazyGraphs, lazy_device, lazy_graphs, mark_step
@@ -40,6 +40,7 @@ __all__ = [
     "RankFailed",
     "RankFailure",
     "RanksTimedOut",
+    "adopt_orphans",
     "check_horovod_runs",
     "check_ray_runs",
     "elastic_job",

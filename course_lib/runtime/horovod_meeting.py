@@ -7,9 +7,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from course_lib.runtime.launch_errors import LaunchError
+from course_lib.runtime.rendezvous import LOOPBACK
 
 HOST = "localhost"
-PATIENCE_SECONDS = 120  # a busy machine starts one rank long after another
+PATIENCE_SECONDS = 120  # ranks wait for one that has yet to import torch, on a busy machine
+
+
+def require_horovod() -> None:
+    """Raise `LaunchError` unless Horovod is installed."""
+    if importlib.util.find_spec("horovod") is None:
+        raise LaunchError(
+            "Horovod is not built in this environment. Remedy: `make setup` builds it (about 5 minutes, needs g++ and "
+            "cmake); `course doctor` says what is missing; or choose the engine 'ddp', which sends the same bytes."
+        )
 
 
 @contextmanager
@@ -28,11 +38,7 @@ def horovod_meeting(world_size: int, network_device: str) -> Iterator[Callable[[
 
     Source: Horovod 0.28.1, horovod/runner/gloo_run.py.
     """
-    if importlib.util.find_spec("horovod") is None:
-        raise LaunchError(
-            "Horovod is not built in this environment. Remedy: `make setup` builds it (about 5 minutes, needs g++ and "
-            "cmake); `course doctor` says what is missing; or choose the engine 'ddp', which sends the same bytes."
-        )
+    require_horovod()
     try:
         from horovod.runner.common.util.hosts import HostInfo, get_host_assignments
         from horovod.runner.http.http_server import RendezvousServer
@@ -49,8 +55,7 @@ def horovod_meeting(world_size: int, network_device: str) -> Iterator[Callable[[
         server.init(slots)
 
         def environment(rank: int) -> dict[str, str]:
-            slot = slots[rank].to_gloo_run_env() if hasattr(slots[rank], "to_gloo_run_env") else {}
-            return slot | {
+            return {
                 "HOROVOD_HOSTNAME": HOST,
                 "HOROVOD_RANK": str(rank),
                 "HOROVOD_SIZE": str(world_size),
@@ -58,7 +63,7 @@ def horovod_meeting(world_size: int, network_device: str) -> Iterator[Callable[[
                 "HOROVOD_LOCAL_SIZE": str(world_size),
                 "HOROVOD_CROSS_RANK": "0",
                 "HOROVOD_CROSS_SIZE": "1",
-                "HOROVOD_GLOO_RENDEZVOUS_ADDR": "127.0.0.1",
+                "HOROVOD_GLOO_RENDEZVOUS_ADDR": LOOPBACK,
                 "HOROVOD_GLOO_RENDEZVOUS_PORT": str(port),
                 "HOROVOD_CONTROLLER": "gloo",
                 "HOROVOD_CPU_OPERATIONS": "gloo",

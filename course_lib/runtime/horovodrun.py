@@ -6,7 +6,6 @@ ssh, which matters as a host whose rank has failed gets no second one.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shlex
 import signal
@@ -18,12 +17,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from course_lib.runtime.horovod_meeting import PATIENCE_SECONDS, require_horovod
 from course_lib.runtime.launch_errors import LaunchError
 from course_lib.runtime.meeting_places import LOOPBACK_DEVICE
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "127.0.0.2", "127.0.0.3")
 GOODBYE_SECONDS = 10.0
-PATIENCE_SECONDS = 120  # the others wait at the rendezvous while a new rank imports torch
 LAST_LINES = 20
 
 
@@ -87,8 +86,9 @@ def elastic_job(
     Source: Horovod 0.28.1, docs/elastic.rst.
     """
     runner = Path(sys.executable).with_name("horovodrun")
-    if importlib.util.find_spec("horovod") is None or not runner.exists():
-        raise LaunchError("Horovod is not built in this environment. Remedy: `make setup`; `course doctor` says more.")
+    require_horovod()
+    if not runner.exists():
+        raise LaunchError(f"{runner} is missing, though Horovod is there. Remedy: `make setup FORCE=1` builds it anew.")
     line = [str(runner), "--gloo", "-np", str(ranks), "--min-np", str(min_ranks), "--max-np", str(max_ranks or ranks)]
     line += ["--host-discovery-script", f"cat {shlex.quote(str(hosts_file))}"]
     # With the interface named, horovodrun does not insist on two hosts from which to find it out.
