@@ -26,8 +26,8 @@ from course_lib.distributed.local_rank import local_rank
 from course_lib.distributed.mesh import Layout, build_mesh, build_state_mesh
 from course_lib.distributed.model_parts import build_optimizer, finish_blocks
 from course_lib.distributed.pipe import build_pipe
-from course_lib.distributed.pipeline import sum_over_ranks
 from course_lib.distributed.pipeline_schedules import PipelineSchedule
+from course_lib.distributed.reductions import sum_over_ranks
 from course_lib.distributed.sequence_shards import Placement, shard_of_batch, shard_positions
 from course_lib.distributed.sharding import Sharding, gathered_state, shard
 from course_lib.distributed.share import Share

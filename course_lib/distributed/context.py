@@ -17,11 +17,11 @@ from torch.nn.parallel import DistributedDataParallel
 from course_lib.catalog import ModelConfig
 from course_lib.distributed.accumulation import accumulating
 from course_lib.distributed.config import TrainConfig
-from course_lib.distributed.ddp import mean_over_ranks
 from course_lib.distributed.engine import Engine
 from course_lib.distributed.errors import TrainingSetupError
 from course_lib.distributed.local_rank import local_rank
 from course_lib.distributed.model_parts import build_optimizer, finish_blocks, plain_state
+from course_lib.distributed.reductions import mean_over_ranks
 from course_lib.distributed.ring_attention import ring_attention
 from course_lib.distributed.sequence_shards import Placement, check_placement, shard_of_batch, shard_positions
 from course_lib.distributed.share import Share

@@ -9,7 +9,6 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 
 import torch.distributed as dist
-from torch import Tensor
 from torch.distributed.checkpoint.stateful import Stateful
 from torch.nn.parallel import DistributedDataParallel
 
@@ -22,6 +21,7 @@ from course_lib.distributed.engine import Engine
 from course_lib.distributed.errors import TrainingSetupError
 from course_lib.distributed.local_rank import local_rank
 from course_lib.distributed.model_parts import build_model, build_optimizer, plain_state
+from course_lib.distributed.reductions import mean_over_ranks
 from course_lib.distributed.share import Share
 from course_lib.runtime import Hardware
 
@@ -85,10 +85,3 @@ def ddp(
         mean=mean_over_ranks,
         memories=memories,
     )
-
-
-def mean_over_ranks(value: Tensor) -> Tensor:
-    """The mean of a tensor over the default process group, on every rank."""
-    total = value.clone()
-    dist.all_reduce(total)
-    return total / dist.get_world_size()

@@ -1,20 +1,36 @@
-"""What an engine needs whose weights lie on different meshes: clipping them together, and grouping them.
+"""Tensors that may be sharded: this rank's part, the whole, and clipping and grouping them over different meshes.
 
-A `DTensor` knows its mesh and how it is laid out on it, so that one function serves tensor-parallel, sharded and mixed
-layouts.
+A `DTensor` knows its mesh and how it is laid out on it, so that one function serves plain, tensor-parallel, sharded and
+mixed layouts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from course_lib.distributed.sharding import whole
+
+def local(tensor: Tensor) -> Tensor:
+    """The part of a tensor that this rank holds: a DTensor's shard, any other tensor itself."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def local_bytes(tensors: Iterable[Tensor]) -> int:
+    """Bytes of what this rank holds of some tensors."""
+    return sum(local(tensor).nbytes for tensor in tensors)
+
+
+def whole(value: Tensor) -> Tensor:
+    """A tensor in full, gathered on its mesh's devices when it is a `DTensor`."""
+    if not isinstance(value, DTensor):
+        return value
+    full: Tensor = cast(DTensor, value.to(value.device_mesh.device_type)).full_tensor()
+    return full
 
 
 def by_mesh(tensors: Iterable[Tensor]) -> list[list[Tensor]]:

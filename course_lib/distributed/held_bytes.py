@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 
+from course_lib.distributed.dtensors import local_bytes
 from course_lib.distributed.engine import Engine
-from course_lib.distributed.sharding import parameter_bytes
 
 
 @dataclass(frozen=True)
@@ -41,14 +39,9 @@ def held_bytes(engine: Engine) -> Held:
     Returns:
         Bytes by kind. Activations and the buffers of collectives are not among them.
     """
-    held = {id(p): p for p in engine.model.parameters()}  # tied weights once
     states = (value for state in engine.optimizer.state.values() for value in state.values())
     return Held(
-        weights=parameter_bytes(engine.model),
-        gradients=_bytes(p.grad for p in held.values() if p.grad is not None),
-        optimizer=_bytes(value for value in states if isinstance(value, Tensor) and value.dim()),
+        weights=local_bytes(engine.model.parameters()),
+        gradients=local_bytes(p.grad for p in engine.model.parameters() if p.grad is not None),
+        optimizer=local_bytes(value for value in states if isinstance(value, Tensor) and value.dim()),
     )
-
-
-def _bytes(tensors: Iterable[Tensor]) -> int:
-    return sum((t.to_local() if isinstance(t, DTensor) else t).nbytes for t in tensors)

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor
+
+from course_lib.distributed.dtensors import local
 
 
 def magnitude_of(tensor: Tensor) -> Tensor:
@@ -17,8 +18,7 @@ def magnitude_of(tensor: Tensor) -> Tensor:
     Args:
         tensor: floating point, any shape; of a DTensor this rank's part.
     """
-    value = tensor.detach()
-    value = value.to_local() if isinstance(value, DTensor) else value
+    value = local(tensor.detach())
     if not value.numel():
         return torch.zeros((), device=value.device)
     low, high = torch.aminmax(value)  # one pass and no copy; NaN goes through

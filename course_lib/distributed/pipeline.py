@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch.distributed as dist
-from torch import Tensor
 
 from course_lib.distributed.config import TrainConfig
 from course_lib.distributed.dtensors import clip_over_ranks
@@ -18,6 +17,7 @@ from course_lib.distributed.local_rank import local_rank
 from course_lib.distributed.model_parts import build_optimizer, finish_blocks, plain_state
 from course_lib.distributed.pipe import build_pipe
 from course_lib.distributed.pipeline_schedules import PipelineSchedule
+from course_lib.distributed.reductions import sum_over_ranks
 from course_lib.distributed.share import Share
 from course_lib.models import language_model_loss
 from course_lib.runtime import Hardware
@@ -73,10 +73,3 @@ def pipeline(
         mean=sum_over_ranks,  # the ranks without the last stage hold zeros
         clip=lambda limit: clip_over_ranks(pipe.parts.parameters(), limit, group),
     )
-
-
-def sum_over_ranks(value: Tensor) -> Tensor:
-    """The sum of a tensor over the default process group, on every rank."""
-    total = value.clone()
-    dist.all_reduce(total)
-    return total

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 from torch.distributed._functional_collectives import AsyncCollectiveTensor
-from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import checkpoint
 
 from course_lib.distributed.config import CHOICES, Recomputation
+from course_lib.distributed.dtensors import local
 from course_lib.distributed.errors import TrainingSetupError
 from course_lib.models import Block
 
@@ -92,8 +92,7 @@ def _recomputed(call: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 def _storage(tensor: Tensor) -> torch.UntypedStorage:
     """The memory behind a tensor on this rank."""
-    if isinstance(tensor, DTensor):
-        tensor = tensor.to_local()
+    tensor = local(tensor)
     if isinstance(tensor, AsyncCollectiveTensor):
         tensor = tensor.wait()
     return tensor.untyped_storage()

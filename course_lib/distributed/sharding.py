@@ -8,21 +8,21 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import CPUOffloadPolicy, FSDPModule, MixedPrecisionPolicy, OffloadPolicy, fully_shard
-from torch.distributed.tensor import DTensor
 
 from course_lib.distributed.accumulation import accumulating
 from course_lib.distributed.config import TrainConfig
-from course_lib.distributed.ddp import mean_over_ranks
+from course_lib.distributed.dtensors import clip_over_ranks, local_bytes, whole
 from course_lib.distributed.engine import Engine
 from course_lib.distributed.errors import check_count
+from course_lib.distributed.local_rank import local_rank
 from course_lib.distributed.model_parts import build_model, build_optimizer
 from course_lib.distributed.recompute import blocks_of
+from course_lib.distributed.reductions import mean_over_ranks
 from course_lib.distributed.share import Share
 from course_lib.runtime import Hardware
 
@@ -55,10 +55,10 @@ def sharded_engine(name: str, config: TrainConfig, machine: Hardware, mesh: Devi
         model=model,
         optimizer=build_optimizer(config, model.parameters()),
         share=share,
-        forward_backward=accumulating(model, config, share, machine_device(mesh), sync=sync, autocast=False),
+        forward_backward=accumulating(model, config, share, machine.device(local_rank()), sync=sync, autocast=False),
         full_state=lambda: gathered_state(model),
         mean=mean_over_ranks,
-        clip=lambda limit: clip_norm(model, limit),
+        clip=lambda limit: clip_over_ranks(model.parameters(), limit),
     )
 
 
@@ -100,28 +100,6 @@ def gathered_state(model: nn.Module) -> dict[str, Tensor]:
     return {name: whole(value.detach()).cpu().clone() for name, value in model.state_dict().items()}
 
 
-def whole(value: Tensor) -> Tensor:
-    """A tensor in full, gathered on its mesh's devices when it is a `DTensor`."""
-    if not isinstance(value, DTensor):
-        return value
-    full: Tensor = cast(DTensor, value.to(value.device_mesh.device_type)).full_tensor()
-    return full
-
-
-def clip_norm(model: nn.Module, limit: float) -> Tensor:
-    """Limit the L2 norm of all gradients over all ranks; returns the norm before, a plain scalar."""
-    return whole(nn.utils.clip_grad_norm_(model.parameters(), limit))
-
-
 def parameter_bytes(model: nn.Module) -> int:
     """Bytes of parameters that this rank holds for a model just now: shards, and in full what is gathered."""
-    held = {id(p): p for p in model.parameters()}  # tied weights once
-    local = (p.to_local() if isinstance(p, DTensor) else p for p in held.values())
-    return sum(tensor.numel() * tensor.element_size() for tensor in local)
-
-
-def machine_device(mesh: DeviceMesh) -> torch.device:
-    """The device on which this rank of a mesh computes."""
-    if mesh.device_type == "cpu":
-        return torch.device("cpu")
-    return torch.device(mesh.device_type, torch.get_device_module(mesh.device_type).current_device())
+    return local_bytes(model.parameters())

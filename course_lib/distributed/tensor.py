@@ -28,13 +28,13 @@ from torch.distributed.tensor.parallel import (
 from course_lib.catalog import ModelConfig
 from course_lib.distributed.accumulation import Sync, accumulating
 from course_lib.distributed.config import TrainConfig
-from course_lib.distributed.dtensors import clip_over_ranks, parameter_groups
+from course_lib.distributed.dtensors import clip_over_ranks, parameter_groups, whole
 from course_lib.distributed.engine import Engine
 from course_lib.distributed.errors import TrainingSetupError, check_divides
 from course_lib.distributed.local_rank import local_rank
 from course_lib.distributed.mesh import Layout, build_mesh
 from course_lib.distributed.model_parts import build_optimizer, finish_blocks
-from course_lib.distributed.sharding import gathered_state, whole
+from course_lib.distributed.sharding import gathered_state
 from course_lib.distributed.share import Share
 from course_lib.models import GPT, Block, language_model_loss
 from course_lib.runtime import Hardware

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
 from course_lib.distributed.checks import check_positive
+from course_lib.distributed.dtensors import local
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _gradients(named: nn.Module | Iterable[tuple[str, Tensor]]) -> Iterator[tupl
         else named
     )
     for name, gradient in pairs:
-        yield name, (gradient.to_local() if isinstance(gradient, DTensor) else gradient).detach()
+        yield name, local(gradient).detach()
 
 
 def _range(name: str, gradient: Tensor, scale: float, dtype: torch.dtype) -> GradientRange:

@@ -43,13 +43,7 @@ def all_reduce(
         TrainingSetupError: for a schedule of another collective or number of ranks, or ranks that differ (`check`).
         ArithmeticInputError: for an unknown name, or ranks that the algorithm can't take.
     """
-    plan = _plan("all_reduce", algorithm, group, tensor, check)
-    flat = tensor.detach().contiguous().view(-1)  # (elements,)
-    parts = torch.tensor_split(flat, plan.chunks)
-    play(plan, dict(enumerate(parts)), _sizes(parts), flat, group, tally or Tally())
-    if flat.data_ptr() != tensor.data_ptr():
-        tensor.detach().copy_(flat.view(tensor.shape))
-    return tensor
+    return _in_place(_plan("all_reduce", algorithm, group, tensor, check), tensor, group, tally)
 
 
 def broadcast(
@@ -74,13 +68,7 @@ def broadcast(
     Raises:
         TrainingSetupError, ArithmeticInputError: as in `all_reduce`, and for a root that is no rank.
     """
-    plan = _plan("broadcast", algorithm, group, tensor, check, root)
-    flat = tensor.detach().contiguous().view(-1)  # (elements,)
-    parts = torch.tensor_split(flat, plan.chunks)
-    play(plan, dict(enumerate(parts)), _sizes(parts), flat, group, tally or Tally())
-    if flat.data_ptr() != tensor.data_ptr():
-        tensor.detach().copy_(flat.view(tensor.shape))
-    return tensor
+    return _in_place(_plan("broadcast", algorithm, group, tensor, check, root), tensor, group, tally)
 
 
 def all_gather(
@@ -181,6 +169,15 @@ def _plan(
     if check:
         check_agreement(f"{op}, {plan.algorithm}, root {plan.root}", tensor, group)
     return plan
+
+
+def _in_place(plan: Schedule, tensor: Tensor, group: Group, tally: Tally | None) -> Tensor:
+    flat = tensor.detach().contiguous().view(-1)  # (elements,)
+    parts = torch.tensor_split(flat, plan.chunks)
+    play(plan, dict(enumerate(parts)), _sizes(parts), flat, group, tally or Tally())
+    if flat.data_ptr() != tensor.data_ptr():
+        tensor.detach().copy_(flat.view(tensor.shape))
+    return tensor
 
 
 def _sizes(parts: tuple[Tensor, ...]) -> list[int]:

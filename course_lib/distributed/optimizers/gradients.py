@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course_lib.distributed.optimizers.shards import global_norms, local, local_gradient
+from course_lib.distributed.dtensors import local
+from course_lib.distributed.optimizers.shards import global_norms, local_gradient
 
 
 class NonFiniteGradientError(ArithmeticError):

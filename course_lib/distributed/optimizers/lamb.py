@@ -20,10 +20,11 @@ from course_lib.distributed.checks import (
     check_positive,
     is_number,
 )
+from course_lib.distributed.dtensors import local
 from course_lib.distributed.errors import TrainingSetupError
 from course_lib.distributed.optimizers.base import GroupwiseOptimizer, check_learning_rate
 from course_lib.distributed.optimizers.gradients import Gathered, zeros_for
-from course_lib.distributed.optimizers.shards import global_norms, local
+from course_lib.distributed.optimizers.shards import global_norms
 
 
 class Lamb(GroupwiseOptimizer):

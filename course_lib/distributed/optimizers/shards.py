@@ -17,11 +17,6 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Partial, Replicate
 
 
-def local(tensor: Tensor) -> Tensor:
-    """The part of a tensor that this rank holds: a DTensor's shard, any other tensor itself."""
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
-
-
 def local_gradient(parameter: Tensor) -> Tensor:
     """The gradient of what this rank holds, laid out as the parameter is.
 
