@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor, nn
 
-from course_lib.distributed.config import TrainConfig
+from course_lib.distributed.config import Mean, TrainConfig
 from course_lib.distributed.share import Share
 from course_lib.models import Batch, language_model_loss
 
@@ -25,6 +25,7 @@ def accumulating(
     sync: Sync = lambda last: nullcontext(),
     autocast: bool = True,
     loss_of: Loss = language_model_loss,
+    mean: Mean = lambda value: value,
 ) -> Callable[[Batch], Tensor]:
     """The `forward_backward` of an engine that runs whole models: microbatch by microbatch, gradients summed.
 
@@ -36,6 +37,7 @@ def accumulating(
         sync: last microbatch or not → a context in which its forward and backward run; the place to leave out the
             exchange of gradients until the last.
         autocast: apply config.precision here; False where the kind does so itself.
+        mean: over the data-parallel ranks, for losses that count all their tokens.
         loss_of: logits, targets → their mean loss, a plain scalar; another one where ranks share the logits.
 
     Returns:
@@ -53,7 +55,9 @@ def accumulating(
                 with torch.autocast(device.type, torch.bfloat16, enabled=half):
                     logits = model(piece.tokens.to(device, non_blocking=True))  # (microbatch, seq, vocab)
                 loss = loss_of(logits, piece.targets.to(device, non_blocking=True)) / len(pieces)
-                loss.backward()  # type: ignore[no-untyped-call]
+                extra = config.extra_loss(model, mean)
+                whole = loss if extra is None else loss + extra / len(pieces)
+                whole.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         return total
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
+
+from torch import Tensor, nn
 
 from course_lib.catalog import ModelConfig
 from course_lib.distributed.checks import check_decay_rate, check_not_negative, check_positive
 from course_lib.distributed.errors import TrainingSetupError, check_count
-from course_lib.models import tiny_config
+from course_lib.models import GPT, tiny_config
 
+Mean = Callable[[Tensor], Tensor]
 Precision = Literal["fp32", "bf16"]
 OptimizerName = Literal["adamw", "sgd", "lamb", "lion"]
 Recomputation = Literal["none", "selective", "full"]
@@ -55,6 +59,24 @@ class TrainConfig:
     precision: Precision = "fp32"
     recomputation: Recomputation = "none"
     compile: bool = False
+
+    def build_model(self) -> nn.Module:
+        """The whole model with the run's initial weights, on the CPU."""
+        return GPT(self.model, seed=self.seed)
+
+    def extra_loss(self, model: nn.Module, mean: Mean) -> Tensor | None:
+        """What the last forward pass adds to the loss that gradients come from, in nats; None for nothing.
+
+        Not part of the losses that a run reports.
+
+        Args:
+            model: the one built by `build_model`, however it is wrapped.
+            mean: a detached tensor → its mean over the data-parallel ranks, which must all call this alike.
+        """
+        return None
+
+    def after_step(self, model: nn.Module, mean: Mean) -> None:
+        """Called after each optimizer step, on every rank, for what is learned without gradients."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, ModelConfig):

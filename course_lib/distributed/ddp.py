@@ -80,7 +80,7 @@ def ddp(
         model=model,
         optimizer=build_optimizer(config, model.parameters()),
         share=share,
-        forward_backward=accumulating(model, config, share, device, sync=sync),
+        forward_backward=accumulating(model, config, share, device, sync=sync, mean=mean_over_ranks),
         full_state=lambda: plain_state(whole),
         mean=mean_over_ranks,
         memories=memories,

@@ -31,7 +31,7 @@ class Engine:
         share: which rows of each global batch are this rank's.
         forward_backward: this rank's rows → their mean loss, a detached scalar. Leaves in every parameter's `grad` the
             gradient of the mean loss of the *global* batch.
-        mean: a detached scalar → its mean over the data-parallel ranks; every rank must call it.
+        mean: a detached tensor → its mean over the data-parallel ranks; every rank must call it.
         full_state: the whole model's weights by `GPT`'s names, unsharded, on the CPU; every rank must call it.
         clip: limits the norm of all gradients, also of those that other ranks hold, and returns the norm before.
         close: ends what the kind has opened.
@@ -67,6 +67,7 @@ class Engine:
         if self.config.clip_norm is not None:
             (self.clip or self._clip_local)(self.config.clip_norm)
         self.optimizer.step()
+        self.config.after_step(self.model, self.mean)
         self.optimizer.zero_grad()  # to None, PyTorch's default; Horovod's takes no argument
         return loss
 

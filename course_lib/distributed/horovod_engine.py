@@ -63,6 +63,11 @@ def horovod(
         raise TrainingSetupError.of("op", op, limit, "use op='average'")
     if groups is not None:
         check_count("groups", groups)
+
+    def mean(value: Tensor) -> Tensor:
+        averaged: Tensor = hvd.allreduce(value, name="mean", op=hvd.Average)
+        return averaged
+
     opened = ExitStack()
     hvd.init()
     opened.callback(hvd.shutdown)
@@ -86,7 +91,7 @@ def horovod(
     except BaseException:
         opened.close()
         raise
-    local = accumulating(model, config, share, device)
+    local = accumulating(model, config, share, device, mean=mean)
     # `forward_backward` waits for the exchange, as the engine's contract asks, so that clipping sees the average. The
     # optimizer's `step` must not exchange a second time.
     opened.enter_context(optimizer.skip_synchronize())
@@ -104,6 +109,6 @@ def horovod(
         share=share,
         forward_backward=forward_backward,
         full_state=lambda: plain_state(model),
-        mean=lambda value: hvd.allreduce(value, name="mean", op=hvd.Average),
+        mean=mean,
         close=opened.close,
     )

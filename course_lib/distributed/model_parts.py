@@ -11,12 +11,11 @@ from torch import Tensor, nn
 from course_lib.distributed.config import TrainConfig
 from course_lib.distributed.optimizers import Lamb, Lion
 from course_lib.distributed.recompute import apply_compile, apply_recomputation
-from course_lib.models import GPT
 
 
-def build_model(config: TrainConfig, device: torch.device) -> GPT:
+def build_model(config: TrainConfig, device: torch.device) -> nn.Module:
     """The whole model with the run's initial weights, on one device, its blocks as the config asks for them."""
-    model = GPT(config.model, seed=config.seed).to(device)
+    model = config.build_model().to(device)
     finish_blocks(config, model)
     return model
 

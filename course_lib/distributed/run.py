@@ -9,7 +9,7 @@ from typing import Any
 import torch.distributed as dist
 from torch import Tensor
 
-from course_lib.distributed.build import build_engine, check_options
+from course_lib.distributed.build import Builder, build_engine, check_options
 from course_lib.distributed.config import TrainConfig
 from course_lib.distributed.errors import TrainingSetupError, check_count
 from course_lib.distributed.loop import History, Numbered, Schedule, train
@@ -39,7 +39,7 @@ class Run:
 
 
 def run(
-    engine: str,
+    engine: str | Builder,
     config: TrainConfig,
     world_size: int = 1,
     *,
@@ -53,7 +53,7 @@ def run(
     """Train on ranks of this machine and wait for the result.
 
     Args:
-        engine: kind of engine, see `engine_names`.
+        engine: kind of engine, see `engine_names`; or the function that builds one.
         config: of the run.
         world_size: ranks.
         steps: optimizer steps.
@@ -94,7 +94,8 @@ def run(
     results = launcher(of_rank, world_size, hardware=hardware_kind, **needs)
     histories = [history for history, _ in results]
     slowest = [max(times) for times in zip(*(h.step_seconds for h in histories), strict=True)]
-    return Run(engine, world_size, histories[0].losses, slowest, results[0][1])
+    kind = engine if isinstance(engine, str) else engine.__name__
+    return Run(kind, world_size, histories[0].losses, slowest, results[0][1])
 
 
 def markov_batches(config: TrainConfig) -> Batches:

@@ -55,7 +55,9 @@ def sharded_engine(name: str, config: TrainConfig, machine: Hardware, mesh: Devi
         model=model,
         optimizer=build_optimizer(config, model.parameters()),
         share=share,
-        forward_backward=accumulating(model, config, share, machine.device(local_rank()), sync=sync, autocast=False),
+        forward_backward=accumulating(
+            model, config, share, machine.device(local_rank()), sync=sync, autocast=False, mean=mean_over_ranks
+        ),
         full_state=lambda: gathered_state(model),
         mean=mean_over_ranks,
         clip=lambda limit: clip_over_ranks(model.parameters(), limit),

@@ -41,6 +41,7 @@ class Attention(nn.Module):
         h, d = config.hidden_size, config.head_dim
         self.head_dim = d
         self.rotary = not config.learned_positions
+        self.rope_theta = config.rope_theta
         self.wq = nn.Linear(h, config.heads * d, bias=config.qkv_bias)
         self.wk = nn.Linear(h, config.kv_heads * d, bias=config.qkv_bias)
         self.wv = nn.Linear(h, config.kv_heads * d, bias=config.qkv_bias)
@@ -55,7 +56,7 @@ class Attention(nn.Module):
         )  # (batch, seq, heads, d)
         q, k = self.q_norm(q), self.k_norm(k)
         if self.rotary:
-            q, k = rotate(q, positions), rotate(k, positions)
+            q, k = (rotate(part, positions, self.rope_theta) for part in (q, k))
         out = self.core(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))  # (batch, heads, seq, d)
         projected: Tensor = self.wo(out.transpose(1, 2).flatten(2))
         return projected

@@ -20,12 +20,12 @@ from course_lib.models.supported import check_supported
 class Block(nn.Module):
     """One transformer layer: attention and feed-forward, each behind a norm and beside a residual path."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, feed_forward: nn.Module | None = None) -> None:
         super().__init__()
         self.attention_norm = make_norm(config)
         self.attention = Attention(config)
         self.ffn_norm = make_norm(config)
-        self.feed_forward = FeedForward(config)
+        self.feed_forward = FeedForward(config) if feed_forward is None else feed_forward
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:
         """(batch, seq, hidden), (seq,) -> (batch, seq, hidden)."""
@@ -36,6 +36,8 @@ class Block(nn.Module):
 
 class GPT(nn.Module):
     """A dense decoder: token embedding, `config.layers` blocks, final norm, output matrix.
+
+    A subclass may put something else in place of the blocks' feed-forward part: see `make_block`.
 
     Args:
         config: the shape; what this class can't build is refused.
@@ -50,20 +52,26 @@ class GPT(nn.Module):
         Touvron et al. 2023 (arXiv:2302.13971) for the gated, rotary variant.
     """
 
+    has_experts = False
+
     def __init__(self, config: ModelConfig, seed: int = 0) -> None:
         super().__init__()
-        check_supported(config)
+        check_supported(config, experts=self.has_experts)
         self.config = config
         self.tok_embeddings: nn.Module | None = nn.Embedding(config.vocab_size, config.hidden_size)
         self.pos_embeddings: nn.Module | None = None
         if config.learned_positions:
             self.pos_embeddings = nn.Embedding(config.learned_positions, config.hidden_size)
-        self.layers = nn.ModuleDict({str(i): Block(config) for i in range(config.layers)})
+        self.layers = nn.ModuleDict({str(i): self.make_block(i) for i in range(config.layers)})
         self.norm: nn.Module | None = make_norm(config) if config.final_norm else None
         self.output: nn.Module | None = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         if self.config.tied_embeddings:
             self.output.weight = self.tok_embeddings.weight
         self.initialize(seed)
+
+    def make_block(self, number: int) -> Block:
+        """Block `number`, counted from the input; called while the model is being built."""
+        return Block(self.config)
 
     def initialize(self, seed: int) -> None:
         """Set all weights from a seed, in the order of `named_parameters`; weights without storage stay as they are."""
@@ -78,7 +86,7 @@ class GPT(nn.Module):
                 elif parameter.dim() == 1:
                     parameter.fill_(1.0)
                 else:
-                    std = residual if name.endswith(("wo.weight", "w2.weight")) else 0.02
+                    std = residual if name.endswith(("wo.weight", "w2.weight", "experts.down")) else 0.02
                     parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
 
     def forward(self, x: Tensor, positions: Tensor | None = None) -> Tensor:

@@ -13,7 +13,7 @@ def rotate(x: Tensor, positions: Tensor, base: float = BASE) -> Tensor:
 
     Args:
         x: (batch, seq, heads, head_dim), head_dim even; feature i is paired with i + head_dim / 2.
-        positions: (seq,) of the tokens in their sequence.
+        positions: (seq,) of the tokens in their sequence, or (batch, seq) when sequences stand at different places.
         base: theta; the slowest pair turns by about 1 / base per token.
 
     Returns:
@@ -23,7 +23,7 @@ def rotate(x: Tensor, positions: Tensor, base: float = BASE) -> Tensor:
     """
     half = x.shape[-1] // 2
     rates = base ** (-torch.arange(half, device=x.device, dtype=torch.float32) / half)  # (head_dim / 2,)
-    angles = (positions.float()[:, None] * rates)[:, None, :]  # (seq, 1, head_dim / 2)
+    angles = (positions.float()[..., None] * rates)[..., None, :]  # (..., seq, 1, head_dim / 2)
     cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
     first, second = x[..., :half], x[..., half:]
     return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from course_lib.catalog import ModelConfig
 
 
-def check_supported(config: ModelConfig) -> None:
-    """Raise `ValueError`, naming the fields, unless `config` is a dense decoder that `GPT` builds in full."""
+def check_supported(config: ModelConfig, *, experts: bool = False) -> None:
+    """Raise `ValueError`, naming the fields, unless `config` is a decoder that is built in full, dense if not told."""
     refused = {
-        "experts": config.experts,
+        "experts": 0 if experts else config.experts,
         "kv_lora_rank": config.kv_lora_rank,
         "attention_sinks": config.attention_sinks,
         "embedding_norm": config.embedding_norm,

@@ -1,0 +1,38 @@
+"""Experts one after the other: the form to read, and the oracle of the fast one."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from course_lib.moe.activations import ACTIVATIONS
+
+
+def experts_by_loop(
+    x: Tensor, counts: Tensor, up: Tensor, down: Tensor, *, activation: str = "silu", gated: bool = True
+) -> Tensor:
+    """Every expert's block of rows through that expert's matrices.
+
+    Args:
+        x: (slots, hidden), sorted by expert.
+        counts: (experts,), rows of each expert.
+        up: (experts, 2 inner, hidden) when gated, gate rows first; else (experts, inner, hidden).
+        down: (experts, hidden, inner).
+        activation: "silu", "gelu" or "relu".
+        gated: down(act(gate x) * up x) instead of down(act(up x)).
+
+    Returns:
+        (slots, hidden).
+    """
+    act = ACTIVATIONS[activation]
+    out = []
+    for rows, up_e, down_e in zip(x.split(counts.tolist()), up, down, strict=True):
+        inner = F.linear(rows, up_e)  # (rows, 2 inner) or (rows, inner)
+        if gated:
+            gate, value = inner.chunk(2, dim=-1)  # (rows, inner) each
+            inner = act(gate) * value
+        else:
+            inner = act(inner)
+        out.append(F.linear(inner, down_e))
+    return torch.cat(out)

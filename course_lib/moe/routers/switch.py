@@ -1,0 +1,36 @@
+"""Switch: one expert for each token, weighted by its probability."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import Tensor, nn
+
+from course_lib.moe.config import MoEConfig
+from course_lib.moe.routers.scoring import Place, expert_matrix, jittered, scores
+from course_lib.moe.routers.topk import choose
+from course_lib.moe.routing import Routing
+
+
+class Switch(nn.Module):
+    """The most probable expert, weighted by its probability as it is: the only way in which the router gets a gradient.
+
+    Args:
+        config: of the layer, experts_per_token = 1. `normalize` and `softmax` have no say; `jitter` has, in training.
+        place: of the layer, for error messages.
+
+    Source: Fedus et al. 2021 (arXiv:2101.03961) eq. 1 and 2, section 2.4 for the jitter.
+    """
+
+    causal = True
+
+    def __init__(self, config: MoEConfig, place: Place | None = None) -> None:
+        super().__init__()
+        self.config, self.place = config, place or Place()
+        self.rule = replace(config, softmax="before", normalize=False)
+        self.weight = expert_matrix(config)
+
+    def forward(self, x: Tensor, ids: Tensor | None = None, task: Tensor | None = None) -> Routing:
+        """(tokens, hidden) -> where they go; `ids` and `task` are for other routers."""
+        logits = scores(jittered(x, self.config.jitter if self.training else 0), self.weight, self.place)
+        return choose(logits, self.rule, x)
