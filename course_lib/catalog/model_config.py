@@ -1,4 +1,6 @@
-"""One transformer's shape: everything that decides how many parameters, FLOPs and bytes it costs, and nothing else.
+"""One transformer's shape: everything that decides how many parameters, FLOPs and bytes it costs.
+
+Two numbers cost nothing, `norm_eps` and `rope_theta`: they stand here because a model's weights mean nothing without.
 
 Field names follow Megatron-LM's vocabulary; `course_lib.arithmetic` turns a shape into numbers.
 """
@@ -33,6 +35,7 @@ class ModelConfig:
         ffn_hidden_size: inner width of a dense feed-forward block; 0 means 4 * hidden_size.
         gated_ffn: three matrices (SwiGLU, GEGLU) instead of two.
         norm: "layernorm" has weight and bias, "rmsnorm" only a weight, "layernorm_no_bias" likewise (PaLM).
+        norm_eps: what a norm adds to the variance.
         norms_per_layer: 2; 1 where attention and feed-forward share one (PaLM). Cross-attention adds its own.
         final_norm: a norm after the last layer of a stack; post-norm models (BERT) have none.
         embedding_norm: a norm right after the embedding (BERT).
@@ -45,6 +48,7 @@ class ModelConfig:
         lm_head: the model ends in logits over the vocabulary; False for the bare BERT encoder.
         pooler: BERT's dense layer on the first token.
         learned_positions: rows of a learned position table; 0 for rotary or relative positions.
+        rope_theta: base of the rotary angles.
         segment_types: rows of BERT's segment table.
         relative_position_buckets: T5's relative-position table, one per stack.
         context_length: tokens that the model was trained to see.
@@ -85,6 +89,7 @@ class ModelConfig:
     ffn_hidden_size: Whole = 0
     gated_ffn: bool = False
     norm: Literal["rmsnorm", "layernorm", "layernorm_no_bias"] = "layernorm"
+    norm_eps: Positive = 1e-5
     norms_per_layer: Count = 2
     final_norm: bool = True
     embedding_norm: bool = False
@@ -98,6 +103,7 @@ class ModelConfig:
     lm_head: bool = True
     pooler: bool = False
     learned_positions: Whole = 0
+    rope_theta: Positive = 10_000.0
     segment_types: Whole = 0
     relative_position_buckets: Whole = 0
     context_length: Count = 2048

@@ -46,15 +46,18 @@ class Attention(nn.Module):
         self.wk = nn.Linear(h, config.kv_heads * d, bias=config.qkv_bias)
         self.wv = nn.Linear(h, config.kv_heads * d, bias=config.qkv_bias)
         self.wo = nn.Linear(config.heads * d, h, bias=config.output_bias)
-        self.q_norm, self.k_norm = make_head_norm(config), make_head_norm(config)
+        self.q_norm, self.k_norm = (make_head_norm(config, heads) for heads in (config.heads, config.kv_heads))
+        self.norm_spans_heads = config.qk_norm == "width"
         self.core: AttentionCore = causal_attention
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:
         """(batch, seq, hidden), (seq,) -> (batch, seq, hidden)."""
-        q, k, v = (
-            w(x).unflatten(-1, (-1, self.head_dim)) for w in (self.wq, self.wk, self.wv)
-        )  # (batch, seq, heads, d)
-        q, k = self.q_norm(q), self.k_norm(k)
+        q, k, v = (w(x) for w in (self.wq, self.wk, self.wv))  # (batch, seq, heads * d)
+        if self.norm_spans_heads:
+            q, k = self.q_norm(q), self.k_norm(k)
+        q, k, v = (part.unflatten(-1, (-1, self.head_dim)) for part in (q, k, v))  # (batch, seq, heads, d)
+        if not self.norm_spans_heads:
+            q, k = self.q_norm(q), self.k_norm(k)
         if self.rotary:
             q, k = (rotate(part, positions, self.rope_theta) for part in (q, k))
         out = self.core(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))  # (batch, heads, seq, d)

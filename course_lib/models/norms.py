@@ -14,6 +14,8 @@ def make_norm(config: ModelConfig) -> nn.Module:
     return nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=config.norm == "layernorm")
 
 
-def make_head_norm(config: ModelConfig) -> nn.Module:
-    """A norm over each head's queries or keys, where the shape has one (Qwen3)."""
-    return nn.RMSNorm(config.head_dim, eps=config.norm_eps) if config.qk_norm == "head" else nn.Identity()
+def make_head_norm(config: ModelConfig, heads: int) -> nn.Module:
+    """A norm over each head's queries or keys (Qwen3), or over those of all `heads` together (OLMoE), or none."""
+    if config.qk_norm == "none":
+        return nn.Identity()
+    return nn.RMSNorm(config.head_dim * (heads if config.qk_norm == "width" else 1), eps=config.norm_eps)

@@ -15,7 +15,8 @@ def check_supported(config: ModelConfig, *, experts: bool = False) -> None:
         "relative_position_buckets": config.relative_position_buckets,
         "sliding_window": config.sliding_window,
         "architecture": config.architecture != "decoder" and config.architecture,
-        "qk_norm": config.qk_norm == "width" and config.qk_norm,
+        # no engine that cuts a model up takes experts, and a norm over all heads can't be cut
+        "qk_norm": config.qk_norm == "width" and not experts and config.qk_norm,
         "norms_per_layer": config.norms_per_layer != 2 and config.norms_per_layer,
     }
     found = {name: value for name, value in refused.items() if value}
