@@ -25,6 +25,7 @@ ELSEWHERE = {
     "labs": ("grading.release.cli:labs", "Make labs/ from solutions/, and prove them with the gates."),
     "grade": ("grading.cli:grade", "Grade a class's submissions with nbgrader in the sandbox."),
     "gradebook": ("grading.cli:gradebook", "Show or export the marks in the gradebook."),
+    "moe": ("course_lib.cli_moe:moe", "Serve a mixture of experts, load it with requests, or let it write."),
     "plan": ("course_lib.cli_plan:plan", "Find the best parallel layout of a training run: memory, time and money."),
 }
 

@@ -150,7 +150,7 @@ def generate(folder: str, prompt: str, tokenizer: str | None, max_tokens: int, a
     Example: course moe generate checkpoints/mine "Once upon a time" --max-tokens 40 --temperature 0.8
     """
     from course_lib.cli import print_json, user_errors
-    from course_lib.moe.inference import generate as write
+    from course_lib.moe import generate as write
     from course_lib.serving import served_or_raise
 
     with user_errors():

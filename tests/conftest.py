@@ -4,17 +4,18 @@ nbgrader starts `alembic`, and Jupyter its own commands, by name. A busy machine
 Hypothesis gives each example 200 ms unless told otherwise. And no process outlives the file of tests that started it.
 """
 
+import functools
 import os
 import signal
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
-from course_lib.runtime import adopt_orphans
+from course_lib.runtime import Launcher, adopt_orphans
 from tests.survivors import Watch
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -54,3 +55,13 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     last_of_the_file = nextitem is None or nextitem.path != item.path
     if last_of_the_file and (left := watch.survivors(at_the_end=nextitem is None)):
         pytest.fail("these processes were left running:\n" + "\n".join(left), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def launch_ranks() -> Generator[Callable[..., list[Any]]]:
+    """`launch_ranks(fn, world_size, *args)` → each rank's result; ranks that can't finish are ended after 2 minutes.
+
+    One warm launcher for all tests of real ranks: torch is imported once, each launch is a fork.
+    """
+    with Launcher() as launcher:
+        yield functools.partial(launcher, timeout_seconds=120, output="none", threads_per_rank=1)

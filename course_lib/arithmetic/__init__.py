@@ -15,6 +15,7 @@ from course_lib.arithmetic.collectives import Collective, CollectiveTime, bus_ba
 from course_lib.arithmetic.compilation import CompileBill, compile_bill, expected_shapes, longest_of
 from course_lib.arithmetic.compression import low_rank_compression, model_compression
 from course_lib.arithmetic.errors import ArithmeticInputError
+from course_lib.arithmetic.expert_exchange import ExpertExchange, expert_exchange, expert_exchange_of
 from course_lib.arithmetic.failures import (
     failure_share,
     mean_seconds_between_failures,
@@ -80,6 +81,7 @@ __all__ = [
     "CompileBill",
     "Efficiency",
     "ExpectedLosses",
+    "ExpertExchange",
     "InfeasibleError",
     "InferenceFlops",
     "LayerActivations",
@@ -114,6 +116,8 @@ __all__ = [
     "distinct_experts",
     "efficiency_of",
     "expected_shapes",
+    "expert_exchange",
+    "expert_exchange_of",
     "failure_share",
     "flops_per_s_per_accelerator",
     "hfu",

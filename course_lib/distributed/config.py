@@ -64,6 +64,9 @@ class TrainConfig:
         """The whole model with the run's initial weights, on the CPU."""
         return GPT(self.model, seed=self.seed)
 
+    def before_step(self, model: nn.Module, step: int) -> None:
+        """Called by `train` before each step with its number, on every rank."""
+
     def extra_loss(self, model: nn.Module, mean: Mean) -> Tensor | None:
         """What the last forward pass adds to the loss that gradients come from, in nats; None for nothing.
 

@@ -69,6 +69,7 @@ def train(
         if schedule is not None:
             for group, rate in zip(engine.optimizer.param_groups, base, strict=True):
                 group["lr"] = rate * schedule(step)
+        engine.config.before_step(engine.model, step)
         kept.append(engine.step(batches[step]))
         seconds.append(time.perf_counter() - started)
         if on_step is not None:

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 from torch.distributed._functional_collectives import AsyncCollectiveTensor
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
 from course_lib.distributed.config import CHOICES, Recomputation
 from course_lib.distributed.dtensors import local
 from course_lib.distributed.errors import TrainingSetupError
-from course_lib.models import Block
+from course_lib.models import Block, FeedForward
 
 
 def apply_recomputation(model: nn.Module, mode: Recomputation) -> None:
@@ -39,7 +39,8 @@ def apply_recomputation(model: nn.Module, mode: Recomputation) -> None:
         raise TrainingSetupError.of("recomputation", mode, "is not known", remedy)
     for block in blocks_of(model):
         if mode == "full":
-            block.forward = _recomputed(block.forward)  # type: ignore[method-assign]
+            dense = isinstance(block.feed_forward, FeedForward)
+            block.forward = _recomputed(block.forward, keep_choices=not dense)  # type: ignore[method-assign]
         elif mode == "selective":
             block.attention.core = _recomputed(block.attention.core)
 
@@ -86,8 +87,21 @@ def saved_activation_bytes(model: nn.Module, call: Callable[[], Tensor]) -> int:
     return sum(saved.values())
 
 
-def _recomputed(call: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    return functools.partial(checkpoint, call, use_reentrant=False)
+def _recomputed(call: Callable[..., Tensor], keep_choices: bool = False) -> Callable[..., Tensor]:
+    """A call of which only the input is kept, and with `keep_choices` what routers chose.
+
+    A router that decides again may decide otherwise where two experts score alike and the second pass rounds in
+    another order: gradients would then belong to a forward pass that never was.
+    """
+    if not keep_choices:
+        return functools.partial(checkpoint, call, use_reentrant=False)
+    contexts = functools.partial(create_selective_checkpoint_contexts, _kept)
+    return functools.partial(checkpoint, call, use_reentrant=False, context_fn=contexts)
+
+
+def _kept(_context: object, operator: object, *_args: object, **_options: object) -> CheckpointPolicy:
+    chooses = operator in (torch.ops.aten.topk.default, torch.ops.aten.sort.stable)
+    return CheckpointPolicy.MUST_SAVE if chooses else CheckpointPolicy.PREFER_RECOMPUTE
 
 
 def _storage(tensor: Tensor) -> torch.UntypedStorage:

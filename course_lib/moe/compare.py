@@ -14,7 +14,7 @@ from course_lib.distributed import TrainConfig, build_engine, run, train
 from course_lib.moe.corpus import Corpus
 from course_lib.moe.errors import MoEError, check_count
 from course_lib.moe.evaluate import Evaluation, evaluate
-from course_lib.moe.training import MoETrainConfig
+from course_lib.moe.training import MoETrainConfig, load_weights
 
 Schedule = Callable[[int], float]
 
@@ -147,5 +147,5 @@ def compare(
 def with_weights(config: TrainConfig, weights: dict[str, Tensor]) -> nn.Module:
     """The whole model of a run on the CPU, with weights such as `Run.weights`."""
     model = config.build_model()
-    model.load_state_dict(weights)
+    load_weights(model, weights)
     return model

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from course_lib.moe.config import MoEConfig
-from course_lib.moe.grouped import experts_by_group
-from course_lib.moe.loop import experts_by_loop
+from course_lib.moe.grouped import experts_by_group, mixture_by_group
+from course_lib.moe.loop import experts_by_loop, mixture_by_loop
 
 
 class Experts(nn.Module):
@@ -34,3 +34,9 @@ class Experts(nn.Module):
         """(slots, hidden) sorted by expert, (experts,) rows of each -> (slots, hidden)."""
         run = experts_by_group if self.config.execution == "grouped" else experts_by_loop
         return run(x, counts, self.up, self.down, activation=self.config.activation, gated=self.config.gated)
+
+    def mixture(self, x: Tensor, experts: Tensor, weights: Tensor) -> Tensor:
+        """(tokens, hidden), and each token's experts and their weights, (tokens, k) -> the weighted sums."""
+        run = mixture_by_group if self.config.execution == "grouped" else mixture_by_loop
+        act, gated = self.config.activation, self.config.gated
+        return run(x, experts, weights, self.up, self.down, activation=act, gated=gated)

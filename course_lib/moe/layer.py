@@ -27,7 +27,7 @@ class MoELayer(nn.Module):
         last_choice: what the router chose for the tokens of the last forward pass; the losses count it.
         last_routing: the same after capacity has dropped what found no room.
         ids: (...) of int64, token ids of the next forward pass, for callers that can't hand them over.
-        load_in_step: (experts,) tokens of each expert in the forward passes since the last optimizer step.
+        load_in_step: (experts,) tokens of each expert in the microbatches since the last optimizer step.
 
     Raises:
         MoEError: for input of another width.
@@ -43,7 +43,7 @@ class MoELayer(nn.Module):
         self.last_choice: Routing | None = None
         self.last_routing: Routing | None = None
         self.ids: Tensor | None = None
-        # of all forward passes since the last step; no buffer: DDP would overwrite it with rank 0's
+        # no buffer: DDP would overwrite it with rank 0's
         self.load_in_step: Tensor | None = None
 
     def forward(self, x: Tensor, ids: Tensor | None = None, task: Tensor | None = None) -> Tensor:
@@ -63,9 +63,6 @@ class MoELayer(nn.Module):
         )
         routing = limit_capacity(choice, self.config)
         self.last_choice, self.last_routing = choice, routing
-        if self.training:
-            load = choice.load()
-            self.load_in_step = load if self.load_in_step is None else self.load_in_step + load
         out = self.routed(tokens, routing)
         if self.shared is not None:
             out = out + self.shared(tokens)
@@ -73,7 +70,9 @@ class MoELayer(nn.Module):
 
     def routed(self, tokens: Tensor, routing: Routing) -> Tensor:
         """The routed experts' part: (tokens, hidden) -> (tokens, hidden)."""
-        slots = routing.slots()
+        if type(self.experts) is Experts:
+            return self.experts.mixture(tokens, routing.experts, routing.weights)
+        slots = routing.slots()  # for experts of another kind, such as those that lie on other ranks
         outputs = self.experts(tokens[slots.token], slots.counts)  # (slots, hidden)
         weighted = outputs * slots.weight[:, None].to(outputs.dtype)
         return torch.zeros_like(tokens).index_add(0, slots.token, weighted)
@@ -87,6 +86,15 @@ class MoELayer(nn.Module):
         if self.last_choice is None:
             return None
         return auxiliary_loss(self.last_choice, self.config, mean)
+
+    def count_load(self) -> None:
+        """Add the load of the last forward pass to the step's; to be called once for each microbatch.
+
+        Not done by `forward` itself, which runs a second time where activations are recomputed.
+        """
+        if self.last_choice is not None:
+            load = self.last_choice.load()
+            self.load_in_step = load if self.load_in_step is None else self.load_in_step + load
 
     def after_step(self, mean: Callable[[Tensor], Tensor] = lambda value: value) -> None:
         """Hand the load of the step's global batch to a router that balances itself by it, and forget it."""

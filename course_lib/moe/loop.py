@@ -27,7 +27,7 @@ def experts_by_loop(
     """
     act = ACTIVATIONS[activation]
     out = []
-    for rows, up_e, down_e in zip(x.split(counts.tolist()), up, down, strict=True):
+    for rows, up_e, down_e in zip(torch.split(x, counts.tolist()), up, down, strict=True):
         inner = F.linear(rows, up_e)  # (rows, 2 inner) or (rows, inner)
         if gated:
             gate, value = inner.chunk(2, dim=-1)  # (rows, inner) each
@@ -36,3 +36,33 @@ def experts_by_loop(
             inner = act(inner)
         out.append(F.linear(inner, down_e))
     return torch.cat(out)
+
+
+def mixture_by_loop(
+    x: Tensor,
+    experts: Tensor,
+    weights: Tensor,
+    up: Tensor,
+    down: Tensor,
+    *,
+    activation: str = "silu",
+    gated: bool = True,
+) -> Tensor:
+    """Each token's sum over its experts of weight * expert(x).
+
+    Args:
+        x: (tokens, hidden).
+        experts: (tokens, k) of int64; -1 where a token has none.
+        weights: (tokens, k).
+        up, down, activation, gated: as in `experts_by_loop`.
+
+    Returns:
+        (tokens, hidden).
+    """
+    out = torch.zeros_like(x)
+    for expert in range(len(up)):
+        token, choice = (experts == expert).nonzero(as_tuple=True)  # (rows,) each
+        one, count = slice(expert, expert + 1), torch.tensor([len(token)])
+        worked = experts_by_loop(x[token], count, up[one], down[one], activation=activation, gated=gated)
+        out = out.index_add(0, token, (worked * weights[token, choice, None]).to(x.dtype))
+    return out

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,6 +42,13 @@ class Routing:
     probabilities: Tensor
     logits: Tensor
     expected_load: Tensor | None = None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Routing:
+        """A copy outside of the graph: else a layer could not be copied after a forward pass."""
+        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name, value in values.items():
+            values[name] = None if value is None else value.detach().clone()
+        return Routing(**values)
 
     def load(self) -> Tensor:
         """(experts,) of int64: tokens that each expert works on."""

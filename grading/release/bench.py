@@ -1,11 +1,12 @@
 """One lab on the test bench: its source, what was released, and what any variant of its solutions scores."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import nbformat
 from nbformat.notebooknode import NotebookNode
@@ -17,6 +18,8 @@ from grading.release.mutants import Mutant, mutants_of
 from grading.release.runner import Outcome, Runner, scored, scored_by_the_course
 from grading.release.slicing import part_for
 from grading.release.source import Lab, read_lab
+
+Variant = TypeVar("Variant")
 
 
 @dataclass(frozen=True)
@@ -38,16 +41,17 @@ class Bench:
     Args:
         lab_id: The lab's name.
         course: Folders to work in.
-        every: Try every so-manieth variant only, where a gate would try them all: for labs whose variants each start
-            real processes.
+        every: Try every so-manieth variant only, where a gate would try them all.
+        first: Number of the first variant to try, taken modulo `every`: another one each time, and in the end all have
+            been tried.
 
     Raises:
         ReleaseError: If there is no such lab or its source cannot be used.
     """
 
-    def __init__(self, lab_id: str, course: Course, *, every: int = 1) -> None:
+    def __init__(self, lab_id: str, course: Course, *, every: int = 1, first: int = 0) -> None:
         self.course = course
-        self.every = every
+        self._every, self._first = every, first
         self._tried: dict[Mutant, Trial] = {}
         self._parts: dict[str, str] = {}
         self.lab: Lab = read_lab(course.text_source(lab_id))
@@ -152,10 +156,15 @@ class Bench:
         cells = self.lab.cells(solution=True, kind="code")
         return [m for cell in cells if cell.metadata.nbgrader.grade_id in exercised for m in mutants_of(cell)]
 
+    def sample(self, variants: Sequence[Variant]) -> list[Variant]:
+        """Every variant, or every so-manieth, but never none where there are some."""
+        step = max(1, min(self._every, len(variants)))
+        return list(variants[self._first % step :: step])
+
     @property
     def mutant_trials(self) -> list[tuple[Mutant, Trial]]:
         """Every mutant, or every so-manieth, with what it scored up to its first loss."""
-        return [(mutant, self.trial(mutant)) for mutant in self.mutants[:: self.every]]
+        return [(mutant, self.trial(mutant)) for mutant in self.sample(self.mutants)]
 
     def trial(self, mutant: Mutant) -> Trial:
         """What one mutant scores up to its first loss; asked twice, it is run once."""

@@ -204,12 +204,22 @@ def agree(border_of_rank, broken_rank=None):
         return repr(error)
 
 
+def timed(latency_of_rank):
+    import torch.distributed as dist
+
+    machine = Machine(latency_of_rank[dist.get_rank()], 1e9)
+    return [tried.seconds for tried in fastest_microbatch(machine.run, maximum=1, clock=lambda: machine.now).tries]
+
+
 def test_ranks_agree_and_one_that_fails_otherwise_leaves_no_rank_waiting(launch_ranks):
-    """Oracle: min over ranks of borders that are known; a rank's own error there, its name on the others."""
-    found = launch_ranks(lambda: (agree([30, 11, 20]), agree([30, 30, 30], broken_rank=0)), 3)
-    searches, errors = zip(*found, strict=True)
+    """Oracle: min of known borders, max of known times over ranks; a rank's own error there, its name on the others."""
+    found = launch_ranks(
+        lambda: (agree([30, 11, 20]), agree([30, 30, 30], broken_rank=0), timed([0.25, 0.5, 0.125])), 3
+    )
+    searches, errors, seconds = zip(*found, strict=True)
     assert [search.microbatch for search in searches] == [11] * 3
     assert searches[0] == searches[1] == searches[2]
+    assert seconds == ([pytest.approx(0.5)],) * 3, "every rank waits for the slowest"
     assert errors[0] == "KeyError('a bug')"
     assert all("rank 0 failed at microbatch=4, not for lack of memory: KeyError" in error for error in errors[1:])
 

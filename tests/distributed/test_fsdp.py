@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.distributed as dist
+from torch.distributed.fsdp import FSDPModule
 
 from course_lib.distributed import LaunchError, build_engine, markov_batches, parameter_bytes
 from course_lib.models import tiny_config
@@ -27,6 +28,18 @@ def test_the_curve_equals_one_process(launch_ranks, world_size, microbatch):
 def test_no_option_changes_what_is_computed(launch_ranks, options):
     config = small_config(microbatch=2, clip_norm=0.5)
     assert_equal_curves(run_engine(launch_ranks, "fsdp", config, 2, **options), single_process(config))
+
+
+def test_offload_is_asked_for_in_every_group_of_weights(launch_ranks):
+    """Oracle: torch's own note beside each weight; on the CPU, where nothing else shows it."""
+
+    def of_rank(offload):
+        model = build_engine("fsdp", small_config(), offload=offload).model
+        states = [part._get_fsdp_state() for part in model.modules() if isinstance(part, FSDPModule)]
+        return [{weight.offload_to_cpu for weight in state._fsdp_param_group.fsdp_params} for state in states]
+
+    both = launch_ranks(lambda: [of_rank(True), of_rank(False)], 1)[0]
+    assert both == [[{True}] * 3, [{False}] * 3]  # two blocks and the rest
 
 
 @pytest.mark.parametrize("mode", ["selective", "full"])

@@ -51,6 +51,18 @@ def test_every_gate_says_what_it_proves_and_what_it_was_made_for():
     assert len({g.name for g in GATES}) == len(GATES)
 
 
+@pytest.mark.parametrize("every", [1, 3, 7, 100])
+def test_samples_of_successive_days_try_every_variant_once_and_none_is_empty(small_course, every):
+    """Oracle: the list of variants itself; with a step larger than the list, each sample has one."""
+    (small_course.labs / LAB).mkdir(parents=True)
+    variants = list("abcdefgh")
+    days = min(every, len(variants))
+    samples = [Bench(LAB, small_course, every=every, first=738_000 + day).sample(variants) for day in range(days)]
+    assert sorted(variant for sample in samples for variant in sample) == variants
+    assert all(samples)
+    assert Bench(LAB, small_course, every=every).sample([]) == []
+
+
 def test_solution_earns_all_refuses_a_test_that_nobody_can_pass(small_course, edit):
     edit(("lambda: wall_area(2, 3), 6)", "lambda: wall_area(2, 3), 7)"))
     release(LAB, small_course)

@@ -1,5 +1,7 @@
 """Lab 02: what its text prints is what papers printed, and its answers follow from formulas of the course."""
 
+import ast
+import builtins
 import contextlib
 import io
 import math
@@ -35,6 +37,22 @@ def lab():
             with contextlib.redirect_stdout(io.StringIO()), anew:
                 exec(cell.source, names)
     return names
+
+
+def test_the_race_runs_against_its_own_copy_of_the_slow_loop():
+    """The locked cell's own text; what a notebook binds to a name further up changes nothing for the race."""
+    cells = {c.metadata.get("nbgrader", {}).get("grade_id", ""): c.source for c in read_lab(LAB).notebook.cells}
+    (given,) = ast.parse(cells["slow-run"]).body
+    race = ast.parse(cells["test-mended-run"])
+    (copy,) = [node for node in race.body if getattr(node, "name", "") == "colleagues_loop"]
+    assert [ast.unparse(line) for line in copy.body[1:]] == [ast.unparse(line) for line in given.body[1:]]
+    assert ast.unparse(copy.args) == ast.unparse(given.args)
+    names = [node for node in ast.walk(copy) if isinstance(node, ast.Name)]
+    own = {node.id for node in names if isinstance(node.ctx, ast.Store)} | {arg.arg for arg in copy.args.args}
+    imports = [node for node in race.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    imported = {alias.asname or alias.name for node in imports for alias in node.names}
+    assert {node.id for node in names} - own - set(vars(builtins)) <= imported
+    assert "slow_run" not in {node.id for node in ast.walk(race) if isinstance(node, ast.Name)}
 
 
 def test_the_megascale_table_is_printed_as_the_catalog_has_it(lab):

@@ -16,6 +16,8 @@ import torch.distributed as dist
 
 from course_lib.runtime import Launcher, LaunchError, RankFailed, RanksTimedOut, launch
 
+ONLY_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody is handed orphans")
+
 
 @pytest.fixture(scope="module")
 def launcher():
@@ -89,6 +91,20 @@ def test_a_rank_that_dies_without_a_word_is_named_and_not_its_victims(launcher, 
         quiet(launcher, work, 2)
 
 
+def test_a_rank_that_ends_early_is_noticed_although_its_child_keeps_its_connection_open(launcher):
+    """Oracle: os.fork, whose child holds every connection of its parent and lives on."""
+
+    def work():
+        if dist.get_rank() == 1:
+            if os.fork():
+                os._exit(0)
+            time.sleep(600)
+        dist.barrier()
+
+    with pytest.raises(RankFailed, match=r"rank 1 of 2 failed: .*exit status 0"):
+        quiet(launcher, work, 2)
+
+
 def test_a_setting_that_all_ranks_refuse_is_said_once():
     def work():
         raise ValueError("microbatch=0 must be at least 1. Remedy: give 1.")
@@ -111,11 +127,12 @@ def test_when_time_is_up_the_error_says_where_each_rank_was(launcher):
     assert "barrier" not in caught.value.waiting[1]
 
 
-def test_what_a_rank_started_ends_with_it(launcher):
-    """Oracle: psutil, asked about the process that the rank started."""
+@pytest.mark.parametrize("own_session", [False, pytest.param(True, marks=ONLY_LINUX)])
+def test_what_a_rank_started_ends_with_it(launcher, own_session):
+    """Oracle: psutil, asked about the process that the rank started, in the rank's process group or out of it."""
 
     def work():
-        child = subprocess.Popen(["sleep", "600"])
+        child = subprocess.Popen(["sleep", "600"], start_new_session=own_session)
         return child.pid
 
     pids = quiet(launcher, work, 2)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from course_lib.moe.errors import MoEError, check_not_negative
+
+ROUNDING = 2e-7  # relative, of two numbers of fp32
 
 
 def updated_bias(bias: Tensor, load: Tensor, rate: float = 1e-3) -> Tensor:
@@ -26,6 +29,8 @@ def updated_bias(bias: Tensor, load: Tensor, rate: float = 1e-3) -> Tensor:
     check_not_negative("bias_update_rate", rate, "give 1e-3")
     if load.shape != bias.shape:
         raise MoEError.of("load", tuple(load.shape), f"must be {tuple(bias.shape)}", "count tokens of every expert")
-    load = load.double()  # fp32 would lose single tokens among more than 16 million
-    step = rate * (load.mean() - load).sign()
+    load = load.double()
+    missing = load.mean() - load  # (experts,)
+    # a mean over 3 ranks is rounded in fp32, where one process finds that an expert has exactly its part
+    step = rate * torch.where(missing.abs() > ROUNDING * load.mean(), missing.sign(), 0.0)
     return bias + step.to(bias.dtype)

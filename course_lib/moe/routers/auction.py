@@ -1,7 +1,7 @@
-"""Balanced assignment by auction: tokens bid for experts, which raise their prices until everybody has a place.
+"""Balanced assignment by auction: tokens bid for experts, whose prices rise until everybody has a place.
 
-A readable form of Bertsekas' auction for experts with several equal places. Bids of all tokens without a place are made
-at once, so that each round is a few tensor operations.
+Bertsekas' auction for experts with several equal places. All tokens without a place bid at once, so that each round is
+a few tensor operations; a first phase in large steps finds rough prices, the next ones refine them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor
 SHRINK = 5.0  # of the bids' step from one phase to the next
 
 
-def balanced_assignment(values: Tensor, tolerance: float = 1e-3) -> Tensor:
+def balanced_assignment(values: Tensor, tolerance: float = 1e-2) -> Tensor:
     """One expert for each token, at most ceil(tokens / experts) tokens an expert, and the sum of values near its best.
 
     Args:
@@ -29,20 +29,18 @@ def balanced_assignment(values: Tensor, tolerance: float = 1e-3) -> Tensor:
     if tokens == 0 or experts == 1:
         return torch.zeros(tokens, dtype=torch.int64, device=values.device)
     room = -(-tokens // experts)
-    # Tokens that nobody sees fill the last places: with as many tokens as places any starting prices are right.
-    padding = room * experts - tokens
-    values = torch.cat((values.double(), values.new_zeros(padding, experts, dtype=torch.float64)))
-    real = values[:tokens]
-    spread = float(real.max() - real.min())
+    values = values.double()
+    spread = float(values.max() - values.min())
     if spread == 0:
         return torch.arange(tokens, device=values.device) % experts
-    last = spread * tolerance * tokens / len(values)
-    step = max(spread / SHRINK, last)
+    last = spread * tolerance
+    # Prices from an earlier phase serve only if every place is taken in the end: an empty one must cost nothing.
+    step = last if tokens < room * experts else max(spread / SHRINK, last)
     prices = values.new_zeros(experts)  # (experts,)
     while True:
         assigned = _auction(values, prices, room, step)
         if step <= last:
-            return assigned[:tokens]
+            return assigned
         step = max(step / SHRINK, last)
 
 
@@ -61,18 +59,21 @@ def _auction(values: Tensor, prices: Tensor, room: int, step: float) -> Tensor:
         wanted = by_gain[:, 0]
         # the most that the place may cost before the second choice is better, and a step beyond
         offers = prices[wanted] + gain[:, 0] - gain[:, 1] + step
-        order = wanted.argsort()
-        column = torch.arange(len(order), device=order.device) - torch.searchsorted(wanted[order], wanted[order])
+        best_first = offers.argsort(descending=True)
+        order = best_first[wanted[best_first].argsort(stable=True)]  # by expert, the best offers first
+        row = wanted[order]
+        column = torch.arange(len(row), device=row.device) - torch.searchsorted(row, row)
+        heard = column < room  # an expert need not look at more offers than it has places
+        row, column, told = row[heard], column[heard], order[heard]
         width = int(column.max()) + 1
         new_bids, newcomers = bids.new_full((experts, width), float("-inf")), holders.new_full((experts, width), -1)
-        new_bids[wanted[order], column], newcomers[wanted[order], column] = offers[order], waiting[order]
+        new_bids[row, column], newcomers[row, column] = offers[told], waiting[told]
         everybody = torch.cat((holders, newcomers), dim=1)  # (experts, room + width)
         ranked, place = torch.cat((bids, new_bids), dim=1).sort(dim=1, descending=True)
         everybody = everybody.gather(1, place)
         bids, holders, left = ranked[:, :room], everybody[:, :room], everybody[:, room:].flatten()
-        waiting = left[left >= 0]
+        waiting = torch.cat((waiting[order[~heard]], left[left >= 0]))
         full = bids[:, -1] > float("-inf")
         prices[full] = bids[full, -1]
-    assigned = holders.new_empty(tokens)
-    assigned[holders.flatten()] = torch.arange(experts, device=holders.device).repeat_interleave(room)
-    return assigned
+    expert, place = (holders >= 0).nonzero().unbind(1)
+    return torch.empty_like(expert).scatter(0, holders[expert, place], expert)

@@ -83,7 +83,7 @@ def refuse_not_finite(logits: Tensor, x: Tensor, weight: Tensor, place: Place) -
     )
     raise MoEError.of(
         f"router logits{place}, token {token}, expert {expert}",
-        float(logits[token, expert]),
+        float(logits.detach()[token, expert]),
         f"must be finite, as {len(bad)} of {logits.numel()} are not",
         f"{cause}; lower the learning rate, clip gradients, or add z_loss",
     )

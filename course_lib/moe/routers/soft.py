@@ -8,6 +8,7 @@ sequence, later tokens included. It is made for encoders, such as vision transfo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +31,10 @@ class SoftRouting:
 
     dispatch: Tensor
     combine: Tensor
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> SoftRouting:
+        """A copy outside of the graph: else a layer could not be copied after a forward pass."""
+        return SoftRouting(self.dispatch.detach().clone(), self.combine.detach().clone())
 
 
 class Soft(nn.Module):

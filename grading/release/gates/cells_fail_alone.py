@@ -12,7 +12,7 @@ def check(bench: Bench) -> Finding:
             finding.problems.append(f"{grade_id} says it exercises {unknown}, which is no solution cell.")
         if not exercised:
             finding.problems.append(f"{grade_id} exercises no solution cell; add exercises=[...] to its header.")
-    tried = sorted(solutions & set(bench.stubs))[:: bench.every]
+    tried = bench.sample(sorted(solutions & set(bench.stubs)))
     for solution in tried:
         expected = {grade_id for grade_id, exercised in bench.exercises.items() if solution in exercised}
         lost = bench.try_out({solution: bench.stubs[solution]}).losers & set(bench.exercises)

@@ -77,7 +77,7 @@ CHEATS = {
 
 def check(bench: Bench) -> Finding:
     finding = Finding()
-    tried = dict(list(CHEATS.items())[:: bench.every])
+    tried = dict(bench.sample(list(CHEATS.items())))
     for name, (prelude, value) in tried.items():
         answers = {grade_id: returning(stub, value) for grade_id, stub in bench.stubs.items()}
         trial = bench.try_out(answers, prelude=prelude, as_graded=True)

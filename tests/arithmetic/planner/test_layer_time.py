@@ -121,6 +121,35 @@ def test_experts_that_meet_more_tokens_work_faster():
 
 
 @pytest.mark.parametrize(
+    ("tensor", "heads_a_rank", "recomputation", "passes"), [(2, 4, "none", 3), (8, 1, "full", 4), (16, 1, "none", 3)]
+)
+def test_a_ring_sends_keys_and_values_forward_and_twice_as_much_backward(tensor, heads_a_rank, recomputation, passes):
+    """Oracle: Liu et al. 2023, section 3; with more tensor ranks than the 8 key heads each rank still has one."""
+    w = workload("llama3-8b", SELENE, 64, software=Software("nothing hidden"))
+    layout = Layout(tensor_parallel=tensor, context_parallel=4, recomputation=recomputation)
+    keys_and_values = 2 * heads_a_rank * 128 * 8192 * 2  # bytes, of the whole sequence in bf16
+    ring = gather_seconds(w, keys_and_values, 4, tensor)
+    assert inside_layer(w, layout).kinds[1].total_seconds == pytest.approx(passes * ring)
+
+
+def test_experts_exchange_tokens_and_outputs_in_both_passes():
+    """Oracle: Lepikhin et al. 2020 (GShard): one all-to-all to the experts and one back, each with its gradient."""
+    w = workload("mixtral-8x7b", SELENE, 64, sequence_length=4096, software=Software("nothing hidden"))
+    one = exchange_seconds(w, 4096 * 4096 * 2 * 2, 8, 1)  # tokens, hidden size, experts per token, bytes in bf16
+    assert inside_layer(w, Layout(expert_parallel=8, data_parallel=8)).kinds[2].total_seconds == pytest.approx(4 * one)
+
+
+@pytest.mark.parametrize(("model", "less"), [("mixtral-8x7b", True), ("deepseek-v3", True), ("llama3-8b", False)])
+def test_with_sequence_parallelism_whole_matrices_meet_a_part_of_the_tokens(model, less):
+    """Oracle: Korthikanti et al. 2022, section 4.2.2; only routers and latent projections are whole matrices."""
+    w = workload(model, SELENE, 64, sequence_length=4096)
+    whole, part = (
+        layer_time(w, Layout(tensor_parallel=8, sequence_parallel=on)).weight_seconds for on in (False, True)
+    )
+    assert part < whole if less else part == whole
+
+
+@pytest.mark.parametrize(
     ("name", "gb_per_s"), [("p5.48xlarge", 450), ("trn1.32xlarge", 192), ("trn1n.32xlarge", 384), ("g6.48xlarge", 31.5)]
 )
 def test_an_instance_brings_the_links_inside_of_its_node(name, gb_per_s):

@@ -12,7 +12,7 @@ from course_lib.arithmetic import (
     predict,
     training_memory,
 )
-from course_lib.arithmetic.planner.memory import layer_bytes, memory_by_kind
+from course_lib.arithmetic.planner.memory import RUNTIME_BYTES, layer_bytes, memory_by_kind
 from course_lib.arithmetic.planner.workload import workload
 from course_lib.catalog import gpt_config, published_points
 
@@ -109,3 +109,45 @@ def test_expert_parallelism_divides_the_experts_and_nothing_else():
     memory = memory_by_kind(w, Layout(data_parallel=64, expert_parallel=8, zero_stage=0), 1)
     shared = count.total - count.routed_experts
     assert memory.parameters_bytes == pytest.approx(2 * (shared + count.routed_experts / 8))
+
+
+def test_experts_are_sharded_among_the_devices_that_hold_the_same_ones():
+    """Oracle: of 64 devices in groups of 8, each expert is on 8; Adam's 12 bytes are divided among as many."""
+    count = count_parameters("mixtral-8x7b")
+    w = workload("mixtral-8x7b", SELENE, 64, software="llama3")
+    memory = memory_by_kind(w, Layout(data_parallel=64, expert_parallel=8, zero_stage=1), 1)
+    shared = count.total - count.routed_experts
+    assert memory.optimizer_bytes == pytest.approx(12 * (shared / 64 + count.routed_experts / 8 / 8))
+
+
+def test_a_tied_table_stands_on_the_last_stage_too():
+    """Oracle: addition; long sequences make the last stage, with its logits, the fullest."""
+    shape = replace(gpt_config(hidden_size=1024, layers=24, heads=16), tied_embeddings=True)
+    count = count_parameters(shape)
+    assert not count.output_head
+    w = workload(shape, SELENE, 512, sequence_length=8192, software="llama3")
+    layout = Layout(pipeline_parallel=2, data_parallel=32, zero_stage=0, recomputation="full")
+    memory = memory_by_kind(w, layout, 1)
+    assert memory.logits_bytes > 0
+    assert memory.parameters_bytes == pytest.approx(2 * ((count.total - count.embedding) / 2 + count.embedding))
+
+
+def test_dualpipe_keeps_two_stages_weights_on_each_device():
+    """Oracle: DeepSeek-AI 2024, table 2: DualPipe holds the parameters twice."""
+    w = workload("llama3-8b", SELENE, 512)
+    one, both = (
+        memory_by_kind(w, Layout(pipeline_parallel=4, data_parallel=16, schedule=schedule), 8).parameters_bytes
+        for schedule in ("zb1p", "dualpipe")
+    )
+    assert both == pytest.approx(2 * one)
+
+
+@pytest.mark.parametrize(("stage", "bytes_"), [(0, 0), (1, 0), (2, 2), (3, 4)])
+def test_what_zero_gathers_is_there_two_layers_at_a_time(stage, bytes_):
+    """Oracle: Rajbhandari et al. 2020, section 5: gradients before their scatter, and for stage 3 weights as well."""
+    w = workload("llama3-8b", SELENE, 512)
+    count = count_parameters("llama3-8b")
+    body = count.total - count.embedding - count.output_head
+    buffers = memory_by_kind(w, Layout(data_parallel=64, zero_stage=stage), 1).buffers_bytes - RUNTIME_BYTES
+    whole_ends = 2 * max(count.embedding, count.output_head) if stage == 3 else 0
+    assert buffers == pytest.approx(2 * bytes_ * body / 32 + whole_ends, abs=1)

@@ -21,10 +21,10 @@ LAYOUTS = [
     ("fsdp", 2, None),
     ("hybrid", 2, None),
     pytest.param("horovod", 2, None, marks=NO_HOROVOD),
-    ("tensor", 2, None),
+    pytest.param("tensor", 2, None, marks=pytest.mark.slow),
     ("pipeline", 2, None),
     ("context", 2, None),
-    ("composed", 4, Layout(shard=2, tensor=2)),
+    pytest.param("composed", 4, Layout(shard=2, tensor=2), marks=pytest.mark.slow),
     ("composed", 4, Layout(shard=2, pipeline=2)),
 ]
 
@@ -88,6 +88,16 @@ def test_a_scheduled_learning_rate_goes_on_from_its_base(launch_ranks, tmp_path)
     config = small_config(optimizer="sgd")
     straight = run_engine(launch_ranks, "fsdp", config, 2, BEFORE + AFTER, schedule=halving)
     assert_same_bits(in_two_parts(launch_ranks, "fsdp", 2, config, tmp_path, schedule=halving), straight)
+
+
+def test_the_learning_rate_comes_back_whatever_the_new_config_says(tmp_path):
+    """Oracle: the saved run's rate, and its second step's half of it."""
+    engine, again = (build_engine("single", small_config(learning_rate=rate)) for rate in (0.01, 0.5))
+    train(engine, markov_batches(engine.config), 2, schedule=halving)
+    CheckpointManager(tmp_path).save(engine, 2)
+    assert CheckpointManager(tmp_path).resume(again) == 2
+    (group,) = again.optimizer.param_groups
+    assert (group["initial_lr"], group["lr"]) == (0.01, 0.005)
 
 
 @pytest.fixture(scope="module")

@@ -88,6 +88,29 @@ def test_powersgd_resumes_after_two_whole_steps(launch_ranks, tmp_path):
     assert resumed[0] == pytest.approx(straight[0], rel=0.05)
 
 
+def test_powersgd_s_errors_come_back_with_a_checkpoint(launch_ranks, tmp_path):
+    """Oracle: the errors of the engine that saved, rank by rank."""
+
+    def of_rank():
+        config = small_config(**SGD)
+        engine, again = (
+            build_engine("ddp", config, compression=compression("powersgd", start_step=2)) for _ in range(2)
+        )
+        for step in range(4):
+            engine.step(markov_batches(config)[step])
+        CheckpointManager(tmp_path).save(engine, 4)
+        CheckpointManager(tmp_path).resume(again)
+        (kept,), (restored,) = (list(built.memories.values()) for built in (engine, again))
+        return kept.state.error_dict, restored.state.error_dict
+
+    results = launch_ranks(of_rank, 2)
+    for kept, restored in results:
+        assert kept.keys() == restored.keys()
+        assert all(torch.equal(kept[bucket], restored[bucket]) for bucket in kept)
+    first, second = (kept for kept, _ in results)
+    assert any(not torch.equal(first[bucket], second[bucket]) for bucket in first), "each rank has errors of its own"
+
+
 @pytest.mark.parametrize(
     ("name", "options", "says"),
     [
