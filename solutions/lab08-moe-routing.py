@@ -95,12 +95,6 @@ def stream(step):
     return 0.1 * (AFFINITY[topics] + torch.randn(TOKENS, EXPERTS, generator=generator))
 
 
-load = stream(0).topk(K).indices.flatten().bincount(minlength=EXPERTS)
-print(
-    f"{TOKENS} tokens with {K} experts each make {TOKENS * K // EXPERTS} for each expert, if they are even. They are:"
-)
-print(load.tolist())
-
 # %% [markdown]
 # ## 1 · Weights in two conventions
 #
@@ -188,12 +182,17 @@ check.array(
 check.score()
 
 # %% [markdown]
-# How much is at stake? The sum of a token's weights in the convention that does not scale:
+# Here is the stream of the story. How uneven is it? And what do a token's weights sum to in the convention that does not
+# scale?
 
 # %%
-_, kept = gates(stream(0), K, normalize=False)
+chosen, kept = gates(stream(0), K, normalize=False)
+print(f"{TOKENS} tokens with {K} experts each: {TOKENS * K // EXPERTS} for each expert if they are even. They are:")
+print(chosen.flatten().bincount(minlength=EXPERTS).tolist())
 kept = kept.sum(-1)
-print(f"between {kept.min():.2f} and {kept.max():.2f}, {kept.mean():.2f} on average; scaled it would be 1.00 for all")
+print(
+    f"sums of weights from {kept.min():.2f} to {kept.max():.2f}, {kept.mean():.2f} on average; scaled they would be 1"
+)
 
 # %% [markdown]
 # ## 2 · Room

@@ -1,4 +1,4 @@
-"""The experts' forward and backward pass on a CPU, expert by expert, through small buffers that stay in its cache.
+"""The experts' forward and backward pass on a CPU, a few experts at a time, through buffers that stay in its cache.
 
 What is saved over one matmul for all experts: no gathered copy of the tokens, no tensor for each step of the
 nonlinearity, no gradient of the size of all weights that is filled with zeros first. Half-precision weights become fp32
@@ -11,9 +11,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 ops = torch.ops.aten
+CHUNK = 256  # rows that experts with few of them share a pass over the nonlinearity with
+FEW = 2  # rows up to which reading a half-precision matrix as it is beats making it fp32 first
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Experts that follow one another, and have rows.
+
+    Args:
+        rows: of all of them.
+        experts: their numbers.
+        counts: rows of each.
+    """
+
+    rows: slice
+    experts: list[int]
+    counts: list[int]
 
 
 @dataclass(frozen=True)
@@ -30,13 +48,20 @@ class Rows:
     token: Tensor | None = None
     weight: Tensor | None = None
 
-    def blocks(self) -> list[tuple[int, slice]]:
-        """The experts that have rows, and these rows."""
-        found, start = [], 0
+    def chunks(self) -> list[Chunk]:
+        """All experts that have rows, together as long as they have no more than `CHUNK`."""
+        found: list[Chunk] = []
+        end = 0
         for expert, count in enumerate(self.counts):
-            if count:
-                found.append((expert, slice(start, start + count)))
-            start += count
+            if not count:
+                continue
+            start, end = end, end + count
+            if found and end - found[-1].rows.start <= CHUNK:
+                last = found.pop()
+                start, experts, counts = last.rows.start, [*last.experts, expert], [*last.counts, count]
+            else:
+                experts, counts = [expert], [count]
+            found.append(Chunk(slice(start, end), experts, counts))
         return found
 
 
@@ -49,15 +74,16 @@ def working_type(dtype: torch.dtype) -> torch.dtype:
 
 
 class Scratch:
-    """One expert's operands in the working type; the memory is the same for all experts.
+    """One chunk's operands in the working type; the memory is the same for all chunks.
 
     Args:
-        rows: most rows of one expert.
+        chunks: all there will be.
         dtype: to work in.
     """
 
-    def __init__(self, rows: int, dtype: torch.dtype) -> None:
-        self.rows, self.dtype = rows, dtype
+    def __init__(self, chunks: list[Chunk], dtype: torch.dtype) -> None:
+        self.dtype = dtype
+        self.rows = max((chunk.rows.stop - chunk.rows.start for chunk in chunks), default=0)
         self._held: dict[str, Tensor] = {}
 
     def new(self, name: str, rows: int, width: int) -> Tensor:
@@ -78,14 +104,36 @@ class Scratch:
         """(rows, width) in the working type: itself, or a copy."""
         return x if x.dtype == self.dtype else self.new(name, *x.shape).copy_(x)
 
-    def gathered(self, name: str, x: Tensor, rows: Rows, block: slice) -> Tensor:
-        """The tokens of a block of rows, (rows, width) in the working type."""
+    def gathered(self, name: str, x: Tensor, rows: Rows, chunk: Chunk) -> Tensor:
+        """The tokens of a chunk's rows, (rows, width) in the working type."""
         if rows.token is None:
-            return self.block(name, x[block])
-        token = rows.token[block]
+            return self.block(name, x[chunk.rows])
+        token = rows.token[chunk.rows]
         if x.dtype != self.dtype:
             return self.block(name, x.index_select(0, token))
         return torch.index_select(x, 0, token, out=self.new(name, len(token), x.shape[1]))
+
+    def project(self, name: str, x: Tensor, weights: Sequence[Tensor], chunk: Chunk, out: Tensor) -> None:
+        """x weight^T for the rows of each of a chunk's experts, written into `out`."""
+        parts = zip(chunk.experts, torch.split(x, chunk.counts), torch.split(out, chunk.counts), strict=True)
+        for expert, x_e, out_e in parts:
+            weight = weights[expert]
+            if weight.dtype != self.dtype and len(x_e) <= FEW:
+                out_e.copy_(F.linear(x_e.to(weight.dtype), weight))
+            else:
+                torch.mm(x_e, self.matrix(name, weight).t(), out=out_e)
+
+    def back(self, name: str, grad: Tensor, weights: Sequence[Tensor], chunk: Chunk, out: Tensor) -> None:
+        """grad weight for the rows of each of a chunk's experts, written into `out`."""
+        parts = zip(chunk.experts, torch.split(grad, chunk.counts), torch.split(out, chunk.counts), strict=True)
+        for expert, grad_e, out_e in parts:
+            torch.mm(grad_e, self.matrix(name, weights[expert]), out=out_e)
+
+    def outer(self, grad: Tensor, x: Tensor, chunk: Chunk, out: Tensor) -> None:
+        """grad^T x of the rows of each of a chunk's experts, written into (experts, ...) of any type."""
+        parts = zip(chunk.experts, torch.split(grad, chunk.counts), torch.split(x, chunk.counts), strict=True)
+        for expert, grad_e, x_e in parts:
+            self.multiply(grad_e.t(), x_e, out[expert])
 
     def multiply(self, a: Tensor, b: Tensor, out: Tensor) -> None:
         """Write a b into a tensor of any type."""
@@ -134,19 +182,19 @@ def forward(x: Tensor, up: Tensor, down: Tensor, rows: Rows, act: str, gated: bo
     dtype, hidden, inner = working_type(x.dtype), x.shape[1], down.shape[2]
     out = torch.empty(sum(rows.counts) + 1, hidden, dtype=dtype)
     out[-1] = 0
-    scratch = Scratch(max(rows.counts, default=0), dtype)
-    for expert, block in rows.blocks():
-        count = block.stop - block.start
-        x_e = scratch.gathered("x", x, rows, block)  # (rows, hidden)
+    chunks, ups, downs = rows.chunks(), up.unbind(), down.unbind()
+    scratch = Scratch(chunks, dtype)
+    for chunk in chunks:
+        count = chunk.rows.stop - chunk.rows.start
         in_place = kept is not None and kept.dtype == dtype
-        raw = kept[block] if in_place else scratch.new("raw", count, up.shape[1])  # type: ignore[index]
-        torch.mm(x_e, scratch.matrix("up", up[expert]).t(), out=raw)
+        raw = kept[chunk.rows] if in_place else scratch.new("raw", count, up.shape[1])  # type: ignore[index]
+        scratch.project("up", scratch.gathered("x", x, rows, chunk), ups, chunk, raw)
         if kept is not None and not in_place:
-            kept[block] = raw
+            kept[chunk.rows] = raw
         h = activated(raw[:, :inner], act, scratch.new("h", count, inner))  # (rows, inner)
         if gated:
             h.mul_(raw[:, inner:])
-        torch.mm(h, scratch.matrix("down", down[expert]).t(), out=out[block])
+        scratch.project("down", h, downs, chunk, out[chunk.rows])
     return out
 
 
@@ -200,22 +248,23 @@ def backward(
             for grad in (up_grad, down_grad):
                 if grad is not None:
                     grad[expert] = 0
-    scratch = Scratch(max(rows.counts, default=0), dtype)
-    for expert, block in rows.blocks():
-        count = block.stop - block.start
-        g_out = scratch.gathered("g_out", out_grad, rows, block)  # (rows, hidden)
-        raw = scratch.block("raw", kept[block])  # (rows, 2 inner) or (rows, inner)
+    chunks, ups, downs = rows.chunks(), up.unbind(), down.unbind()
+    scratch = Scratch(chunks, dtype)
+    for chunk in chunks:
+        count = chunk.rows.stop - chunk.rows.start
+        g_out = scratch.gathered("g_out", out_grad, rows, chunk)  # (rows, hidden)
+        raw = scratch.block("raw", kept[chunk.rows])  # (rows, 2 inner) or (rows, inner)
         g_h = scratch.new("g_h", count, inner)
-        torch.mm(g_out, scratch.matrix("down", down[expert]), out=g_h)
+        scratch.back("down", g_out, downs, chunk, g_h)
         a = activated(raw[:, :inner], act, scratch.new("a", count, inner))
         h = torch.mul(a, raw[:, inner:], out=scratch.new("h", count, inner)) if gated else a
         if weight_grad is not None and rows.weight is not None:
-            torch.sum(torch.mul(g_h, h, out=scratch.new("g_h h", count, inner)), dim=1, out=weight_grad[block])
-            w = rows.weight[block, None]  # (rows, 1)
+            torch.sum(torch.mul(g_h, h, out=scratch.new("g_h h", count, inner)), dim=1, out=weight_grad[chunk.rows])
+            w = rows.weight[chunk.rows, None]  # (rows, 1)
             g_h.mul_(w)
             h = torch.mul(h, w, out=scratch.new("h", count, inner))
         if down_grad is not None:
-            scratch.multiply(g_out.t(), h, down_grad[expert])
+            scratch.outer(g_out, h, chunk, down_grad)
         if x_grad is None and up_grad is None:
             continue
         g_raw = scratch.new("g_raw", count, up.shape[1])
@@ -224,7 +273,7 @@ def backward(
             g_h.mul_(raw[:, inner:])
         activation_grad(g_h, raw[:, :inner], act, g_raw[:, :inner])
         if up_grad is not None:
-            scratch.multiply(g_raw.t(), scratch.gathered("x", x, rows, block), up_grad[expert])
+            scratch.outer(g_raw, scratch.gathered("x", x, rows, chunk), chunk, up_grad)
         if x_grad is not None:
-            torch.mm(g_raw, scratch.matrix("up", up[expert]), out=x_grad[block])
+            scratch.back("up", g_raw, ups, chunk, x_grad[chunk.rows])
     return Gradients(x_grad, up_grad, down_grad, weight_grad)

@@ -70,7 +70,7 @@ class MoELayer(nn.Module):
 
     def routed(self, tokens: Tensor, routing: Routing) -> Tensor:
         """The routed experts' part: (tokens, hidden) -> (tokens, hidden)."""
-        if type(self.experts) is Experts:
+        if type(self.experts) is Experts or getattr(self.experts, "idle", False):
             return self.experts.mixture(tokens, routing.experts, routing.weights)
         slots = routing.slots()  # for experts of another kind, such as those that lie on other ranks
         outputs = self.experts(tokens[slots.token], slots.counts)  # (slots, hidden)

@@ -33,7 +33,7 @@ def build_deployment(
     target_ongoing_requests: float = 8.0,
     upscale_delay_seconds: float = 10.0,
     downscale_delay_seconds: float = 60.0,
-    look_back_seconds: float = 10.0,
+    look_back_seconds: float = 30.0,
     cpus_per_replica: float = 1.0,
 ) -> Any:
     """A deployment of `create_app`, each replica with a model, a scheduler and metrics of its own.
@@ -79,6 +79,7 @@ def build_deployment(
     deployment = serve.deployment(
         name=NAME,
         max_ongoing_requests=100_000,
+        logging_config={"log_level": "WARNING", "enable_access_log": False},
         ray_actor_options={"num_cpus": cpus_per_replica},
         graceful_shutdown_timeout_s=bounds.seconds,
         autoscaling_config={

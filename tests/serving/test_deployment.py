@@ -56,12 +56,12 @@ def test_a_second_replica_starts_under_load_and_leaves_after_it(monkeypatch):
 
         def keep_loading():
             while not under_load.is_set():
-                reports.append(load_test(url, requests=16, concurrency=16, max_tokens=100, temperature=0.0))
+                reports.append(load_test(url, requests=16, concurrency=16, max_tokens=40, temperature=0.0))
 
         loading = threading.Thread(target=keep_loading)
         loading.start()
         try:
-            assert wait_until(lambda: replicas() == 2, 60), "no second replica came"
+            assert wait_until(lambda: replicas() == 2, 120), "no second replica came"
         finally:
             under_load.set()
             loading.join()

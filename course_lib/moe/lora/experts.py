@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from course_lib.moe.activations import ACTIVATIONS
 from course_lib.moe.experts import Experts
-from course_lib.moe.grouped import experts_by_group
-from course_lib.moe.loop import experts_by_loop
+from course_lib.moe.grouped import experts_by_group, mixture_by_group
+from course_lib.moe.loop import experts_by_loop, mixture_by_loop
 from course_lib.moe.lora.adapters import Adapters, Factors
 
 PerExpert = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -53,6 +53,17 @@ class LoRAExperts(nn.Module):
         else:
             inner = ACTIVATIONS[act](inner)
         return _adapted(inner, counts, self.down, down, multiply)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no adapter runs beside the weights: none in use, or it is merged."""
+        return self.lora_up.factors() is None and self.lora_down.factors() is None
+
+    def mixture(self, x: Tensor, experts: Tensor, weights: Tensor) -> Tensor:
+        """`Experts.mixture`, for while no adapter runs: the same call gives the same bits, and takes the same time."""
+        run = mixture_by_group if self.config.execution == "grouped" else mixture_by_loop
+        act, gated = self.config.activation, self.config.gated
+        return run(x, experts, weights, self.up, self.down, activation=act, gated=gated)
 
     def _rows_are_aligned(self, x: Tensor) -> bool:
         """Whether all rows are of whole 16 bytes, as a grouped matmul needs them."""

@@ -119,6 +119,23 @@ def test_merged_adapters_come_out_bit_for_bit():
     assert (merged - unmerged).abs().mean() < 0.1
 
 
+@pytest.mark.parametrize("execution", ["grouped", "loop"])
+def test_without_an_adapter_in_use_or_with_a_merged_one_the_bits_are_the_plain_models(execution):
+    """Oracle: a model that never had adapters, with the same weights."""
+    plain, model = made(execution=execution), made(execution=execution)
+    apply_lora(model, LoRAConfig(rank=3))
+    randomize(model)
+    use_adapter(model, None)
+    assert torch.equal(model(IDS), plain(IDS))
+    use_adapter(model, "default")
+    assert not torch.equal(model(IDS), plain(IDS))
+    merge_lora(model)
+    merged = model(IDS)
+    remove_lora(model)
+    plain.load_state_dict(model.state_dict())
+    assert torch.equal(merged, plain(IDS))
+
+
 def test_fine_tuning_takes_under_ten_lines_and_leaves_the_base_as_it_was(tmp_path):
     """Oracle: the base's bits from before; the entropy rate of the text, below which no loss can fall."""
     text = MarkovText(vocab_size=64, sharpness=4.0)
