@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from course_lib.moe.cpu_kernels import Gradients, Rows, backward, forward
+from course_lib.moe.cpu_kernels import Gradients, backward, forward
+from course_lib.moe.cpu_scratch import Rows
 
 
 @torch.library.custom_op("course_lib::experts", mutates_args=())
@@ -46,8 +47,7 @@ def _(
     return x_grad, up_grad, down_grad
 
 
-@torch.library.custom_op("course_lib::mixture", mutates_args=())
-def mixture_op(
+def mixture(
     x: Tensor, experts: Tensor, weights: Tensor, up: Tensor, down: Tensor, act: str, gated: bool, keep: bool
 ) -> tuple[Tensor, Tensor]:
     """(tokens, hidden) -> the weighted sums of each token's experts, and what the backward pass needs."""
@@ -55,6 +55,9 @@ def mixture_op(
     kept = _room(keep, experts.numel(), x, up)
     out = forward(x, up, down, rows, act, gated, kept if keep else None)  # (rows + 1, hidden)
     return _sums(out, place, weights).to(x.dtype), kept
+
+
+mixture_op = torch.library.custom_op("course_lib::mixture", mutates_args=())(mixture)
 
 
 @mixture_op.register_fake
