@@ -322,13 +322,17 @@ serves("60 tokens, three of eight experts, room for 9", *requests(60, 8, 3, 2), 
 kept_experts, kept_weights = requests(12, 4, 2, 3)
 
 
-def inputs_kept():
+def with_inputs():
     given = kept_experts.clone(), kept_weights.clone()
-    drop(*given, 2)
-    return bool((given[0] == kept_experts).all()), bool((given[1] == kept_weights).all())
+    return torch.stack((drop(*given, 2)[0], given[0]))
 
 
-check.equal("the inputs are as they were", inputs_kept, (True, True), hint="make new tensors, or clone first")
+check.array(
+    "the inputs are as they were",
+    with_inputs,
+    np.stack((served(kept_experts, kept_weights, 2)[0], kept_experts.numpy())),
+    hint="make new tensors, or clone first",
+)
 
 
 def gradient_of_weights():
@@ -491,13 +495,17 @@ check.array(
 )
 
 
-def x_afterwards():
+def with_x():
     given = forty[0].clone()
-    mixture(given, *forty[1:])
-    return given
+    return torch.stack((mixture(given, *forty[1:]), given))
 
 
-check.array("x is as it was", x_afterwards, forty[0].numpy(), hint="index_add, not index_add_")
+check.array(
+    "x is as it was",
+    with_x,
+    np.stack((token_by_token(*forty), forty[0].numpy())),
+    hint="index_add, not index_add_",
+)
 
 
 def gradient_of_x():
@@ -692,48 +700,50 @@ def through(p, e):
     return (p.mean(0) * torch.tensor([0.75, 0.25, 0.0])).sum()
 
 
+def answers(*losses):
+    return tuple(trains_the_router(loss, EVEN, CHOICES) for loss in losses)
+
+
+def detached(p, e):
+    return through(p.detach(), e)
+
+
 check.equal(
-    "a loss with a gradient",
-    lambda: trains_the_router(through, EVEN, CHOICES),
-    True,
-    hint="return True or False, no tensor: bool(...)",
-)
-check.equal(
-    "the same, detached",
-    lambda: trains_the_router(lambda p, e: through(p.detach(), e), EVEN, CHOICES),
-    False,
+    "a loss with a gradient, and the same detached",
+    lambda: answers(through, detached),
+    (True, False),
     hint="backward() on a result that requires no gradient raises: look at .requires_grad first",
 )
 check.equal(
-    "a loss of counts",
-    lambda: trains_the_router(lambda p, e: e.float().var(), EVEN, CHOICES),
-    False,
+    "a loss with a gradient, and a loss of counts",
+    lambda: answers(through, lambda p, e: e.float().var()),
+    (True, False),
+    hint="return True or False, no tensor: bool(...)",
 )
 ### BEGIN HIDDEN TESTS
 check.hide()
 check.equal(
-    "a tiny coefficient is a gradient too",
-    lambda: trains_the_router(lambda p, e: 1e-6 * through(p, e), EVEN, CHOICES),
-    True,
-)
-check.equal(
-    "a gradient of zeros trains nothing",
-    lambda: trains_the_router(lambda p, e: 0 * through(p, e), EVEN, CHOICES),
-    False,
+    "a tiny coefficient is a gradient, zero is none",
+    lambda: answers(lambda p, e: 1e-6 * through(p, e), lambda p, e: 0 * through(p, e)),
+    (True, False),
     hint="look at the values of the gradient",
 )
 other = torch.ones(1, requires_grad=True)
 check.equal(
     "a loss that trains something else",
-    lambda: trains_the_router(lambda p, e: (other * through(p.detach(), e)).sum(), EVEN, CHOICES),
-    False,
+    lambda: answers(through, lambda p, e: (other * detached(p, e)).sum()),
+    (True, False),
     hint="leaf.grad may be None after backward()",
 )
 asked_for = torch.full((4, 3), 1 / 3, requires_grad=True)
 check.equal(
     "probabilities that are in use elsewhere are left alone",
-    lambda: (trains_the_router(through, asked_for, CHOICES), asked_for.grad is None),
-    (True, True),
+    lambda: (
+        trains_the_router(through, asked_for, CHOICES),
+        trains_the_router(detached, asked_for, CHOICES),
+        asked_for.grad is None,
+    ),
+    (True, False, True),
     hint="work on a detached copy",
 )
 ### END HIDDEN TESTS
@@ -1021,13 +1031,19 @@ def max_violation(load):
 # Test 9a · max_violation · 2 points
 import importlib
 
+import numpy as np
 import torch
 
 from course_lib import labkit
 
 check = importlib.reload(labkit).Check("max_violation", points=2, off_limits=("course_lib.moe",))
 check.number("the docstring's example", lambda: max_violation(torch.tensor([10, 20, 30])), 0.5, rel=1e-6)
-check.number("all equal", lambda: max_violation(torch.tensor([7, 7, 7, 7])), 0, rel=1e-6)
+check.array(
+    "all equal, and one expert with twice as much as three others",
+    lambda: np.array([max_violation(torch.tensor(given)) for given in ([7, 7, 7, 7], [2, 1, 1, 1])]),
+    np.array([0.0, 0.6]),
+    hint="the mean is of all experts",
+)
 ### BEGIN HIDDEN TESTS
 check.hide()
 check.number("all to one of eight", lambda: max_violation(torch.tensor([0, 0, 64, 0, 0, 0, 0, 0])), 7, rel=1e-6)
