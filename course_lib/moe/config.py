@@ -63,7 +63,7 @@ class MoEConfig:
         tasks: of the "task" router.
         slots_per_expert: of "soft".
         execution: "grouped" sorts tokens by expert; "loop" is the readable form, expert by expert.
-        seed: of what a router draws for itself (hash tables, noise).
+        seed: of the hash router's table. Noise and jitter are drawn from torch's generator: `seed_everything` sets it.
 
     Raises:
         MoEError: for a value outside of its domain.

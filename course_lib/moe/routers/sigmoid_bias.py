@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 
@@ -34,6 +37,14 @@ class SigmoidBias(nn.Module):
         self.weight = expert_matrix(config)
         self.bias: Tensor
         self.register_buffer("bias", torch.zeros(config.experts))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Let `model.bfloat16()` and its like move the bias, but keep it fp32: a step of 0.001 is lost in bf16."""
+        kept = self.bias
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch's is untyped
+        if self.bias.dtype != torch.float32 and not self.bias.is_meta:
+            self.bias = kept.to(self.bias.device)
+        return self
 
     def forward(self, x: Tensor, ids: Tensor | None = None, task: Tensor | None = None) -> Routing:
         """(tokens, hidden) -> where they go; `ids` and `task` are for other routers.
