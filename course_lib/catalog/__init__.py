@@ -8,6 +8,7 @@ from course_lib.catalog.check import check_catalog
 from course_lib.catalog.claims import Claim
 from course_lib.catalog.errors import CatalogError, UnknownNameError, UnknownPriceError
 from course_lib.catalog.frames import accelerators, claims, instances, networks, prices, published
+from course_lib.catalog.input_error import InputError, is_number
 from course_lib.catalog.instances import Instance, instance
 from course_lib.catalog.models import ModelConfig, gpt_config, model, models
 from course_lib.catalog.networks import Network, network, network_of
@@ -20,6 +21,7 @@ __all__ = [
     "Accelerator",
     "CatalogError",
     "Claim",
+    "InputError",
     "Instance",
     "ModelConfig",
     "Network",
@@ -36,6 +38,7 @@ __all__ = [
     "gpt_config",
     "instance",
     "instances",
+    "is_number",
     "model",
     "models",
     "network",

@@ -16,8 +16,7 @@ from typing import Any, Literal
 import torch
 import torch.distributed as dist
 
-from course_lib.distributed.checks import check_positive
-from course_lib.distributed.errors import TrainingSetupError, check_count
+from course_lib.distributed.errors import TrainingSetupError, check_count, check_positive
 from course_lib.distributed.memory_limit import is_out_of_memory
 
 Group = Any

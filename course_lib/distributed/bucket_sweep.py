@@ -18,10 +18,9 @@ from torch import Tensor
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.nn.parallel import DistributedDataParallel
 
-from course_lib.distributed.checks import check_positive
 from course_lib.distributed.config import TrainConfig
 from course_lib.distributed.ddp import ddp
-from course_lib.distributed.errors import TrainingSetupError, check_count
+from course_lib.distributed.errors import TrainingSetupError, check_count, check_positive
 from course_lib.distributed.run import markov_batches
 from course_lib.models import Batch
 from course_lib.runtime import Hardware, hardware, launch

@@ -9,8 +9,13 @@ from typing import Literal
 from torch import Tensor, nn
 
 from course_lib.catalog import ModelConfig
-from course_lib.distributed.checks import check_decay_rate, check_not_negative, check_positive
-from course_lib.distributed.errors import TrainingSetupError, check_count
+from course_lib.distributed.errors import (
+    TrainingSetupError,
+    check_count,
+    check_decay_rate,
+    check_not_negative,
+    check_positive,
+)
 from course_lib.models import GPT, tiny_config
 
 Mean = Callable[[Tensor], Tensor]

@@ -13,12 +13,11 @@ from torch.distributed.checkpoint.stateful import Stateful
 from torch.nn.parallel import DistributedDataParallel
 
 from course_lib.distributed.accumulation import accumulating
-from course_lib.distributed.checks import check_positive
 from course_lib.distributed.compression import Compression
 from course_lib.distributed.compression import compression as compression_named
 from course_lib.distributed.config import TrainConfig
 from course_lib.distributed.engine import Engine
-from course_lib.distributed.errors import TrainingSetupError
+from course_lib.distributed.errors import TrainingSetupError, check_positive
 from course_lib.distributed.local_rank import local_rank
 from course_lib.distributed.model_parts import build_model, build_optimizer, plain_state
 from course_lib.distributed.reductions import mean_over_ranks

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
+from course_lib.catalog import InputError, is_number
 
-class TrainingSetupError(ValueError):
+
+class TrainingSetupError(InputError):
     """A training setting can't be run as given."""
 
-    @classmethod
-    def of(cls, name: str, value: object, limit: str, remedy: str) -> TrainingSetupError:
-        """Build the error for one setting.
 
-        Args:
-            name: the setting.
-            value: what was given.
-            limit: the rule that it breaks ("must be ...").
-            remedy: what to write instead.
-        """
-        return cls(f"{name}={value!r} {limit}. Remedy: {remedy}.")
+check_count = TrainingSetupError.check_count
+check_positive = TrainingSetupError.check_positive
+check_not_negative = TrainingSetupError.check_not_negative
 
 
-def check_count(name: str, value: object, minimum: int = 1) -> None:
-    """Raise `TrainingSetupError` unless `value` is a whole number of at least `minimum`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-        raise TrainingSetupError.of(
-            name, value, f"must be a whole number of at least {minimum}", f"give one such as {max(minimum, 1)}"
-        )
+def check_decay_rate(name: str, value: object) -> None:
+    """Raise `TrainingSetupError` unless `value` is in [0, 1): the share of a running mean that a step keeps."""
+    if not is_number(value) or not 0 <= value < 1:
+        raise TrainingSetupError.of(name, value, "must lie in [0, 1)", "give the share that a step keeps, such as 0.9")
 
 
 def check_divides(name: str, value: int, parts: int, what: str) -> None:

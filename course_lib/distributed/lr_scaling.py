@@ -10,8 +10,13 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from course_lib.distributed.checks import check_decay_rate, check_not_negative, check_positive
-from course_lib.distributed.errors import TrainingSetupError, check_count
+from course_lib.distributed.errors import (
+    TrainingSetupError,
+    check_count,
+    check_decay_rate,
+    check_not_negative,
+    check_positive,
+)
 
 Rule = Literal["sgd", "lamb", "adam"]
 RULES: tuple[Rule, ...] = ("sgd", "lamb", "adam")

@@ -9,8 +9,7 @@ import math
 from collections.abc import Callable
 from typing import Literal
 
-from course_lib.distributed.checks import check_not_negative
-from course_lib.distributed.errors import TrainingSetupError, check_count
+from course_lib.distributed.errors import TrainingSetupError, check_count, check_not_negative
 
 Schedule = Callable[[int], float]
 Decay = Literal["linear", "cosine", "1-sqrt"]

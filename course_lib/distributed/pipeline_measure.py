@@ -15,7 +15,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.pipelining import PipelineStage
 
-from course_lib.distributed.checks import check_not_negative, check_positive
+from course_lib.distributed.errors import check_not_negative, check_positive
 from course_lib.distributed.pipe import run_schedule
 from course_lib.distributed.pipeline_schedules import Action, Kind, check_schedule, stages_of
 from course_lib.distributed.timeline import TimedAction, Timeline

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from course_lib.distributed.checks import check_positive
 from course_lib.distributed.dtensors import local
+from course_lib.distributed.errors import check_positive
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,14 @@ REFUSED = {
         lambda: a.predict("gpt2", a.custom_cluster("h100", 8), a.Layout(data_parallel=4), 8),
         ["4 devices", "has 8"],
     ),
+    "experts that ranks can't share": (
+        lambda: a.expert_exchange(tokens=8, experts_per_token=2, hidden_size=4, experts=6, ranks=4),
+        ["experts=6", "4 ranks", "divisor"],
+    ),
+    "rows that are no square": (
+        lambda: a.expert_exchange_of([[1, 2], [3]], hidden_size=4, experts=4),
+        ["rows=1", "must be 2", "square"],
+    ),
     "negative tokens": (lambda: a.training_flops("gpt2", -1), ["tokens=-1", "0 or more"]),
     "tokens not a number": (lambda: a.training_flops("gpt2", math.nan), ["tokens=nan", "finite"]),
     "unknown method": (lambda: a.training_flops("gpt2", 1, method="6n"), ["method='6n'", "'exact'"]),

@@ -109,7 +109,7 @@ def _check_fixed(name: str, field_name: str, value: object) -> None:
     elif field_name == "zero_stage":
         check_choice_of_stage(value)  # type: ignore[arg-type]
     else:
-        check_count(name, value, 0 if field_name == "shard_parallel" else 1)  # type: ignore[arg-type]
+        check_count(name, value, 0 if field_name == "shard_parallel" else 1)
 
 
 def degrees(w: Workload, rules: Rules) -> Iterator[Degrees]:

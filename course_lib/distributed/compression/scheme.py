@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
-from course_lib.distributed.checks import is_number
+from course_lib.catalog import is_number
 from course_lib.distributed.compression.codecs import RandomK, Sign, TopK
 from course_lib.distributed.compression.hooks import Cast, Feedback, Hook, LowRank, PowerSGDState
 from course_lib.distributed.errors import TrainingSetupError, check_count

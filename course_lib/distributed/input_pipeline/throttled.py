@@ -6,8 +6,8 @@ import math
 import time
 from dataclasses import dataclass
 
-from course_lib.distributed.checks import check_not_negative, is_number
-from course_lib.distributed.errors import TrainingSetupError
+from course_lib.catalog import is_number
+from course_lib.distributed.errors import TrainingSetupError, check_not_negative
 from course_lib.distributed.input_pipeline.shards import Tokens
 from course_lib.distributed.input_pipeline.source import TokenSource
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course_lib.distributed.checks import check_not_negative
+from course_lib.distributed.errors import check_not_negative
 from course_lib.distributed.optimizers.gradients import Gathered, gather, wide_dtype
 
 

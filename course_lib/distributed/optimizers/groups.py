@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from course_lib.distributed.checks import check_not_negative
+from course_lib.distributed.errors import check_not_negative
 
 
 def decay_groups(model: nn.Module, weight_decay: float, **vectors: Any) -> list[dict[str, Any]]:

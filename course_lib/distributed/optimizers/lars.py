@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from course_lib.distributed.checks import check_decay_rate, check_not_negative, check_positive
 from course_lib.distributed.dtensors import local
+from course_lib.distributed.errors import check_decay_rate, check_not_negative, check_positive
 from course_lib.distributed.optimizers.base import GroupwiseOptimizer, check_learning_rate
 from course_lib.distributed.optimizers.gradients import Gathered, zeros_for
 from course_lib.distributed.optimizers.shards import global_norms
