@@ -1,21 +1,17 @@
 """Counts what a rank hands to others in all-to-alls, and can insist that no other collective is used.
 
-`messages` does the same for single messages. Both stand below `torch.distributed`'s Python functions, where their
-operators are dispatched, in the forward and in the backward pass. Importing it loads torch.
+`messages` does the same for single messages. Importing it loads torch.
 """
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
-from types import FrameType
-from typing import Any, Self
+from typing import Any
 
 import torch.distributed as dist
 from torch.distributed.distributed_c10d import _resolve_process_group  # type: ignore[attr-defined]
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from course_lib.runtime.messages import NAMESPACES
+from course_lib.runtime.watched import Watched
 
 ALLOWED = ("alltoall_base", "alltoall", "all_to_all_single")  # the last is that of the functional collectives
 BESIDE = ("wait_tensor", "_wrap_tensor_autograd")  # what belongs to it and sends nothing
@@ -43,7 +39,7 @@ class Exchange:
         return sum(self.to_others)
 
 
-class Exchanges(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Exchanges(Watched):  # type: ignore[no-untyped-call]  # torch's are untyped
     """Within this context, all-to-alls of the current rank are counted and other collectives are refused.
 
     Args:
@@ -54,51 +50,26 @@ class Exchanges(TorchDispatchMode):  # type: ignore[no-untyped-call]
         NotAllowedError: from the line that calls another collective or a function of such a module.
     """
 
+    refusal = NotAllowedError
+
     def __init__(self, off_limits: tuple[str, ...] = (), also: tuple[str, ...] = ()) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # torch's are untyped
+        super().__init__(off_limits)
         self.all: list[Exchange] = []
         self._also = also
-        self._prefixes = tuple(f"{name}." for name in off_limits)
-        self._before: Any = None
 
     @property
     def bytes_sent(self) -> int:
         """Bytes for other ranks in all exchanges so far."""
         return sum(exchange.bytes_sent for exchange in self.all)
 
-    def __enter__(self) -> Self:
-        if self._prefixes:
-            self._before = sys.getprofile()
-            sys.setprofile(self._watch)
-        super().__enter__()  # type: ignore[no-untyped-call]
-        return self
-
-    def __exit__(self, *details: Any) -> None:
-        super().__exit__(*details)  # type: ignore[no-untyped-call]
-        if self._prefixes:
-            sys.setprofile(self._before)
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if func.namespace in NAMESPACES:
-            self._note(func.__name__.partition(".")[0].rstrip("_"), args)
-        return func(*args, **(kwargs or {}))
-
-    def _note(self, name: str, args: tuple[Any, ...]) -> None:
+    def note(self, name: str, args: tuple[Any, ...]) -> None:
+        """Count an all-to-all, or refuse what is none."""
         if name in ALLOWED:
             self.all.append(_exchange(name, args))
         elif name not in (*self._also, *BESIDE):
             known = ", ".join(("all_to_all_single", *self._also))
             raise NotAllowedError(
                 f"{name} of torch.distributed was called, where only {known} counts. Remedy: build it from that."
-            )
-
-    def _watch(self, frame: FrameType, event: str, _arg: Any) -> None:
-        module = str(frame.f_globals.get("__name__", ""))
-        if event == "call" and f"{module}.".startswith(self._prefixes):
-            raise NotAllowedError(
-                f"{module}.{frame.f_code.co_name} was called, where your own code is asked for. Remedy: write it."
             )
 
 

@@ -1,22 +1,17 @@
 """Counts what a rank sends and receives, and can insist that nothing else passes between ranks.
 
-It stands below `torch.distributed`'s Python functions, where their operators are dispatched, so it makes no difference
-under which name a function was called. Importing it loads torch.
+Importing it loads torch.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass
-from types import FrameType
-from typing import Any, Self
+from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch.utils._python_dispatch import TorchDispatchMode
 
-NAMESPACES = ("c10d", "_c10d_functional", "c10d_functional", "symm_mem")
+from course_lib.runtime.watched import Watched
 
 
 class NotPointToPointError(RuntimeError):
@@ -36,7 +31,7 @@ class Message:
     bytes_: int
 
 
-class Messages(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Messages(Watched):  # type: ignore[no-untyped-call]  # torch's are untyped
     """Within this context, messages of the current rank are counted and collectives are refused.
 
     Args:
@@ -46,39 +41,20 @@ class Messages(TorchDispatchMode):  # type: ignore[no-untyped-call]
         NotPointToPointError: from the line that calls a collective or a function of such a module.
     """
 
+    refusal = NotPointToPointError
+
     def __init__(self, off_limits: tuple[str, ...] = ()) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # torch's are untyped
+        super().__init__(off_limits)
         self.sent: list[Message] = []
         self.received: list[Message] = []
-        self._prefixes = tuple(f"{name}." for name in off_limits)
-        self._before: Any = None
 
     @property
     def bytes_sent(self) -> int:
         """Bytes of all messages that were sent."""
         return sum(message.bytes_ for message in self.sent)
 
-    def __enter__(self) -> Self:
-        if self._prefixes:
-            self._before = sys.getprofile()
-            sys.setprofile(self._watch)
-        super().__enter__()  # type: ignore[no-untyped-call]
-        return self
-
-    def __exit__(self, *details: Any) -> None:
-        super().__exit__(*details)  # type: ignore[no-untyped-call]
-        if self._prefixes:
-            sys.setprofile(self._before)
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if func.namespace in NAMESPACES:
-            self._note(func, args)
-        return func(*args, **(kwargs or {}))
-
-    def _note(self, func: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        name = func.__name__.partition(".")[0].rstrip("_")
+    def note(self, name: str, args: tuple[Any, ...]) -> None:
+        """Count a message, or refuse what is none."""
         lists = {"send": self.sent, "recv": self.received}
         if name not in lists:
             raise NotPointToPointError(
@@ -92,10 +68,3 @@ class Messages(TorchDispatchMode):  # type: ignore[no-untyped-call]
         tensors: list[torch.Tensor] = args[0]
         bytes_ = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
         lists[name].append(Message(int(args[2]), bytes_))
-
-    def _watch(self, frame: FrameType, event: str, _arg: Any) -> None:
-        module = str(frame.f_globals.get("__name__", ""))
-        if event == "call" and f"{module}.".startswith(self._prefixes):
-            raise NotPointToPointError(
-                f"{module}.{frame.f_code.co_name} was called, where your own code is asked for. Remedy: write it."
-            )
