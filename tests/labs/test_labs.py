@@ -26,6 +26,7 @@ EVERY = {
     "lab05-nki-tiles": 3,
     "lab06-nki-matmul": 6,
     "lab07-nki-attention": 8,
+    "lab08-moe-routing": 4,
     "lab09-expert-parallel": 32,
 }
 FIRST = int(os.environ.get("LAB_SAMPLE", datetime.date.today().toordinal()))
