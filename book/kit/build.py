@@ -71,6 +71,9 @@ def draft(names: list[str], root: Path = ROOT) -> int:
 
 def _jupyter_book(root: Path, arguments: list[str]) -> int:
     environment = os.environ | {"IPYTHONDIR": str(_ipython_profile(root / "_build" / "ipython"))}
+    # Threads of torch that wait for each other by spinning take a busy machine's cores from the thread they wait for: a
+    # cell of 20 seconds then takes minutes. Sleeping costs a quiet machine next to nothing.
+    environment = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"} | environment
     # the package cannot be run with -m; calling its entry point keeps to this interpreter, whatever PATH says
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(root), *arguments]
     return subprocess.run(command, check=False, env=environment).returncode
