@@ -67,11 +67,13 @@ def drain_seconds(
     clock = 0.0
     while active:
         rates = fair_rates([routes[message] for message in active], capacities)
-        step = min(left[message] / rate for message, rate in zip(active, rates, strict=True))
+        needs = [left[message] / rate for message, rate in zip(active, rates, strict=True)]
+        step = min(needs)
         clock += step
         still: list[int] = []
-        for message, rate in zip(active, rates, strict=True):
-            if left[message] <= rate * step * _SAME:
+        for message, rate, need in zip(active, rates, needs, strict=True):
+            # times are compared, not bytes: rate * step may round to 0, and the first message would never be done
+            if need <= step * _SAME:
                 done[message] = clock
             else:
                 left[message] -= rate * step

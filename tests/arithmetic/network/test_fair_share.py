@@ -50,3 +50,10 @@ def test_nothing_to_send_takes_no_time():
     """Oracle: nothing."""
     assert drain_seconds([["a"], []], [0, 5], LINKS) == [0, 0]
     assert drain_seconds([], [], LINKS) == []
+
+
+@pytest.mark.timeout(10)
+def test_a_message_of_less_than_any_byte_is_done_at_once():
+    """Oracle: by hand; 5e-324 is the smallest float, and a product with it rounds to 0."""
+    assert drain_seconds([["b"], ["b", "c"]], [5e-324, 3], LINKS) == pytest.approx([0, 3])
+    assert drain_seconds([["a"]] * 3, [5e-324, 1e-323, 0], LINKS) == pytest.approx([0, 0, 0])
