@@ -21,13 +21,13 @@ RUN_VARIANTS = {"mutants-are-caught", "partial-credit", "cells-fail-alone"}
 # Each variant of these labs starts real processes or simulates a chip: the tests try every so-manieth, beginning one
 # further each day, `course labs check` tries all. LAB_SAMPLE=n repeats what was tried on a day that printed n.
 EVERY = {
-    "lab02-horovod-vs-fsdp": 40,
-    "lab04-collectives": 32,
-    "lab05-nki-tiles": 3,
-    "lab06-nki-matmul": 6,
-    "lab07-nki-attention": 8,
-    "lab08-moe-routing": 4,
-    "lab09-expert-parallel": 32,
+    "lab02-horovod-vs-fsdp": 80,
+    "lab04-collectives": 64,
+    "lab05-nki-tiles": 6,
+    "lab06-nki-matmul": 12,
+    "lab07-nki-attention": 16,
+    "lab08-moe-routing": 8,
+    "lab09-expert-parallel": 64,
 }
 FIRST = int(os.environ.get("LAB_SAMPLE", datetime.date.today().toordinal()))
 
