@@ -65,9 +65,13 @@ class GPT(nn.Module):
         self.layers = nn.ModuleDict({str(i): self.make_block(i) for i in range(config.layers)})
         self.norm: nn.Module | None = make_norm(config) if config.final_norm else None
         self.output: nn.Module | None = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
-        if self.config.tied_embeddings:
-            self.output.weight = self.tok_embeddings.weight
+        self.tie()
         self.initialize(seed)
+
+    def tie(self) -> None:
+        """Make the output matrix the embedding where the shape says so; again after either got another parameter."""
+        if self.config.tied_embeddings and self.output is not None and self.tok_embeddings is not None:
+            self.output.weight = self.tok_embeddings.weight
 
     def make_block(self, number: int) -> Block:
         """Block `number`, counted from the input; called while the model is being built."""

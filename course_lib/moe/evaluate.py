@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -74,26 +76,29 @@ def evaluate(model: nn.Module, windows: Windows, *, batch: int = 32) -> Evaluati
     nats, tokens = torch.zeros(domains, dtype=torch.float64), torch.zeros(domains, dtype=torch.int64)
     layers = moe_layers(model)
     loads: list[Tensor] = []
-    was_training = model.training
     device = next(model.parameters()).device
+    with evaluating(model):
+        for piece, domain in windows.batches(batch):
+            logits = model(piece.tokens.to(device))  # (batch, seq, vocab)
+            each = F.cross_entropy(logits.flatten(0, 1).float(), piece.targets.to(device).flatten(), reduction="none")
+            owner = domain.repeat_interleave(piece.tokens.shape[1])  # (batch * seq,)
+            nats.index_add_(0, owner, each.cpu().double())
+            tokens += owner.bincount(minlength=domains)
+            counted = [loads_by_domain(layer.last_routing, owner, domains) for layer in layers if layer.last_routing]
+            loads.append(torch.stack(counted) if counted else torch.zeros(0, domains, 0, dtype=torch.int64))
+    return Evaluation(nats, tokens, torch.stack(loads).sum(0))
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; afterwards a model that was training is training again."""
+    was_training = model.training
     model.eval()
     try:
         with torch.no_grad():
-            for piece, domain in windows.batches(batch):
-                logits = model(piece.tokens.to(device))  # (batch, seq, vocab)
-                each = F.cross_entropy(
-                    logits.flatten(0, 1).float(), piece.targets.to(device).flatten(), reduction="none"
-                )
-                owner = domain.repeat_interleave(piece.tokens.shape[1])  # (batch * seq,)
-                nats.index_add_(0, owner, each.cpu().double())
-                tokens += owner.bincount(minlength=domains)
-                counted = [
-                    loads_by_domain(layer.last_routing, owner, domains) for layer in layers if layer.last_routing
-                ]
-                loads.append(torch.stack(counted) if counted else torch.zeros(0, domains, 0, dtype=torch.int64))
+            yield
     finally:
         model.train(was_training)
-    return Evaluation(nats, tokens, torch.stack(loads).sum(0))
 
 
 def loads_by_domain(routing: Routing, owner: Tensor, domains: int) -> Tensor:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch._subclasses.fake_tensor import is_fake
 
-from course_lib.moe.activations import ACTIVATIONS
+from course_lib.moe.activations import nonlinear
 from course_lib.moe.cpu_ops import experts_op, mixture, mixture_op
 from course_lib.moe.errors import MoEError
 
@@ -79,14 +79,8 @@ def experts_in_one_call(
     """
     ends = counts.cumsum(0).int()  # (experts,)
     up, down = up.to(x.dtype), down.to(x.dtype)
-    inner = F.grouped_mm(x, up.transpose(1, 2), offs=ends)  # (slots, 2 inner) or (slots, inner)
-    act = ACTIVATIONS[activation]
-    if gated:
-        gate, value = inner.chunk(2, dim=-1)  # (slots, inner) each
-        inner = act(gate) * value
-    else:
-        inner = act(inner)
-    return F.grouped_mm(inner, down.transpose(1, 2), offs=ends)
+    projected = F.grouped_mm(x, up.transpose(1, 2), offs=ends)  # (slots, 2 inner) or (slots, inner)
+    return F.grouped_mm(nonlinear(projected, activation, gated), down.transpose(1, 2), offs=ends)
 
 
 def check_shapes(x: Tensor, up: Tensor, down: Tensor, gated: bool) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor, nn
 
 from course_lib.moe.activations import ACTIVATIONS
@@ -72,10 +71,7 @@ class MoELayer(nn.Module):
         """The routed experts' part: (tokens, hidden) -> (tokens, hidden)."""
         if type(self.experts) is Experts or getattr(self.experts, "idle", False):
             return self.experts.mixture(tokens, routing.experts, routing.weights)
-        slots = routing.slots()  # for experts of another kind, such as those that lie on other ranks
-        outputs = self.experts(tokens[slots.token], slots.counts)  # (slots, hidden)
-        weighted = outputs * slots.weight[:, None].to(outputs.dtype)
-        return torch.zeros_like(tokens).index_add(0, slots.token, weighted)
+        return routing.through(tokens, self.experts)  # experts of another kind, such as those on other ranks
 
     def auxiliary_loss(self, mean: Callable[[Tensor], Tensor] = lambda value: value) -> Tensor | None:
         """The config's losses of the last forward pass, each times its coefficient; None when it asks for none.

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from course_lib.moe.activations import ACTIVATIONS
+from course_lib.moe.activations import nonlinear
 
 
 def experts_by_loop(
@@ -25,16 +25,10 @@ def experts_by_loop(
     Returns:
         (slots, hidden).
     """
-    act = ACTIVATIONS[activation]
     out = []
     for rows, up_e, down_e in zip(torch.split(x, counts.tolist()), up, down, strict=True):
-        inner = F.linear(rows, up_e)  # (rows, 2 inner) or (rows, inner)
-        if gated:
-            gate, value = inner.chunk(2, dim=-1)  # (rows, inner) each
-            inner = act(gate) * value
-        else:
-            inner = act(inner)
-        out.append(F.linear(inner, down_e))
+        projected = F.linear(rows, up_e)  # (rows, 2 inner) or (rows, inner)
+        out.append(F.linear(nonlinear(projected, activation, gated), down_e))
     return torch.cat(out)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor, nn
 
 from course_lib.catalog import ModelConfig
-from course_lib.models import GPT, Block
+from course_lib.models import GPT, Block, tiny_config
 from course_lib.moe.config import MoEConfig
 from course_lib.moe.errors import MoEError
 from course_lib.moe.layer import MoELayer
@@ -97,22 +99,23 @@ def moe_config(
     Raises:
         ValueError: for numbers that don't fit together, such as more experts_per_token than experts.
     """
-    dense = -(-8 * hidden_size // 3 // 16) * 16
-    return ModelConfig(
-        name="tiny-moe",
-        vocab_size=vocab_size,
-        hidden_size=hidden_size,
+    dense = tiny_config(
         layers=layers,
+        hidden_size=hidden_size,
         heads=heads,
         kv_heads=kv_heads,
-        ffn_hidden_size=dense,
-        gated_ffn=True,
-        norm="rmsnorm",
-        tied_embeddings=tied_embeddings,
+        vocab_size=vocab_size,
         context_length=context_length,
+        tied_embeddings=tied_embeddings,
+    )
+    share = -(-dense.ffn_hidden_size // (experts_per_token + shared_experts) // 8) * 8
+    return replace(
+        dense,
+        name="tiny-moe",
+        title="",
         experts=experts,
         experts_per_token=experts_per_token,
-        expert_hidden_size=expert_hidden_size or -(-dense // (experts_per_token + shared_experts) // 8) * 8,
+        expert_hidden_size=expert_hidden_size or share,
         shared_experts=shared_experts,
         first_dense_layers=first_dense_layers,
         moe_every=moe_every,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -66,3 +67,18 @@ class Routing:
         counts = self.load()
         order = order[flat.numel() - int(counts.sum()) :] if bool((flat < 0).any()) else order
         return Slots(order // k, self.weights.flatten()[order], counts)
+
+    def through(self, tokens: Tensor, work: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """Each token's weighted sum of what its experts make of it.
+
+        Args:
+            tokens: (tokens, hidden).
+            work: (slots, hidden) sorted by expert, (experts,) rows of each -> (slots, hidden).
+
+        Returns:
+            (tokens, hidden) of the tokens' type.
+        """
+        slots = self.slots()
+        outputs = work(tokens[slots.token], slots.counts)  # (slots, hidden)
+        weighted = outputs * slots.weight[:, None].to(outputs.dtype)
+        return torch.zeros_like(tokens).index_add(0, slots.token, weighted)

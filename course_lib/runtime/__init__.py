@@ -20,6 +20,7 @@ from course_lib.runtime.nki_environment import nki_settings
 from course_lib.runtime.packages import is_stub
 from course_lib.runtime.rendezvous import host_store, join_group
 from course_lib.runtime.seeds import seed_everything
+from course_lib.runtime.whole_files import sync_folder, whole_file
 
 __all__ = [
     "LOOPBACK_HOSTS",
@@ -61,5 +62,7 @@ __all__ = [
     "nki_settings",
     "require_loopback",
     "seed_everything",
+    "sync_folder",
+    "whole_file",
     "write_hosts",
 ]

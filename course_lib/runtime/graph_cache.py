@@ -6,9 +6,9 @@ needs no lock to be read and no date to be trusted. Copying the folder, to S3 or
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
+
+from course_lib.runtime.whole_files import whole_file
 
 
 class GraphCache:
@@ -33,14 +33,8 @@ class GraphCache:
         """Store under a key; a reader in another process sees all of it or nothing."""
         path = self._path(key)
         path.parent.mkdir(exist_ok=True)
-        handle, draft = tempfile.mkstemp(dir=path.parent, suffix=".draft")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(compiled)
-            os.replace(draft, path)
-        except BaseException:  # a full disk, an interrupt: nothing half-written stays
-            os.unlink(draft)
-            raise
+        with whole_file(path) as draft:
+            draft.write_bytes(compiled)
 
     def keys(self) -> list[str]:
         """All keys, sorted."""

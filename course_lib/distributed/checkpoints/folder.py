@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from course_lib.distributed.checkpoints.errors import CheckpointError
+from course_lib.runtime import sync_folder
 
 DRAFT = ".draft-"
 MANIFEST = "manifest.json"
@@ -103,12 +104,12 @@ class Folder:
             json.dump({"step": step, **about, "files": files}, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
-        _sync(draft)
+        sync_folder(draft)
         before = self.of_step(step)
         attempt = before.attempt + 1 if before else 0
         final = self.path / (f"step-{step:08d}.{attempt}" if attempt else f"step-{step:08d}")
         draft.rename(final)
-        _sync(self.path)
+        sync_folder(self.path)
         for old in self.saved():
             if old.step == step and old.attempt < attempt:
                 shutil.rmtree(old.path)
@@ -118,12 +119,3 @@ class Folder:
         """Delete the oldest checkpoints, so that `keep` stay."""
         for old in self.saved()[:-keep]:
             shutil.rmtree(old.path)
-
-
-def _sync(folder: Path) -> None:
-    """Make the names in a folder outlive a power cut, as fsync does for a file's bytes."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

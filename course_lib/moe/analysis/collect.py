@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from course_lib.moe.corpus import Windows
 from course_lib.moe.errors import MoEError, check_count
+from course_lib.moe.evaluate import evaluating, loads_by_domain
 from course_lib.moe.model import moe_layers
 from course_lib.moe.routing import Routing
 
@@ -65,17 +66,12 @@ def collect(model: nn.Module, windows: Windows, *, batch: int = 32) -> RoutingCo
     domains = int(windows.domains.max()) + 1
     tally = _Tally(len(layers), vocabulary, domains, widths[0])
     device = next(model.parameters()).device
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            for piece, domain in windows.batches(batch):
-                model(piece.tokens.to(device))
-                owner = domain.repeat_interleave(piece.tokens.shape[1])  # (tokens,)
-                routings = [layer.last_routing for layer in layers if layer.last_routing is not None]
-                tally.add(routings, piece.tokens.flatten(), owner)
-    finally:
-        model.train(was_training)
+    with evaluating(model):
+        for piece, domain in windows.batches(batch):
+            model(piece.tokens.to(device))
+            owner = domain.repeat_interleave(piece.tokens.shape[1])  # (tokens,)
+            routings = [layer.last_routing for layer in layers if layer.last_routing is not None]
+            tally.add(routings, piece.tokens.flatten(), owner)
     return tally.counts()
 
 
@@ -96,7 +92,7 @@ class _Tally:
         for number, routing in enumerate(routings):
             hit = _membership(routing, self.experts)  # (tokens, experts) of int64, 0 or 1
             self.token_loads[number].index_add_(0, ids, hit)
-            self.domain_loads[number].index_add_(0, owner, hit)
+            self.domain_loads[number] += loads_by_domain(routing, owner, self.domain_loads.shape[1])
             self.pairs[number] += (hit.double().T @ hit.double()).long()
             p = routing.probabilities.cpu().double()
             self.entropy[number] += torch.special.entr(p).sum()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -16,6 +15,7 @@ from course_lib.distributed import Engine, TrainingSetupError
 from course_lib.moe.errors import MoEError, check_count
 from course_lib.moe.model import moe_layers
 from course_lib.moe.routing import Routing
+from course_lib.runtime import whole_file
 
 ROUTING_FILE, RUN_FILE, LOSSES_FILE = "routing.jsonl", "run.json", "losses.json"
 
@@ -119,9 +119,8 @@ def read_records(folder: str | Path) -> list[dict[str, Any]]:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a file whole or not at all."""
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(json.dumps(value, indent=1), encoding="utf-8")
-    os.replace(partial, path)
+    with whole_file(path) as draft:
+        draft.write_text(json.dumps(value, indent=1), encoding="utf-8")
 
 
 def _described(engine: Engine) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from course_lib.moe.analysis.recorder import LOSSES_FILE, RUN_FILE, read_records
 from course_lib.moe.analysis.saved import Named, load_counts
 from course_lib.moe.balance import load_variation, max_violation
 from course_lib.moe.errors import MoEError
+from course_lib.runtime import whole_file
 
 
 def summarize(folder: str | Path) -> dict[str, Any]:
@@ -107,9 +107,8 @@ def write_report(folder: str | Path, target: str | Path | None = None) -> Path:
     text = page(f"Routing of {run.get('model', path.name)}", "\n".join(parts))
     out = Path(target) if target is not None else path / "report.html"
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(out.name + ".part")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, out)
+    with whole_file(out) as draft:
+        draft.write_text(text, encoding="utf-8")
     return out
 
 

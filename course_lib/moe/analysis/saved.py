@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 
 import torch
@@ -13,6 +12,7 @@ from safetensors.torch import save_file
 
 from course_lib.moe.analysis.collect import RoutingCounts
 from course_lib.moe.errors import MoEError
+from course_lib.runtime import whole_file
 
 COUNTS_FILE = "routing_counts.safetensors"
 
@@ -56,10 +56,9 @@ def save_counts(folder: str | Path, counts: RoutingCounts, domains: list[str], v
     path = Path(folder) / COUNTS_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {f.name: getattr(counts, f.name).contiguous() for f in dataclasses.fields(counts) if f.name != "tokens"}
-    partial = path.with_name(path.name + ".part")
     words = {"tokens": str(counts.tokens), "domains": json.dumps(domains), "vocabulary": json.dumps(vocabulary)}
-    save_file(tensors, partial, metadata=words)
-    os.replace(partial, path)
+    with whole_file(path) as draft:
+        save_file(tensors, draft, metadata=words)
     return path
 
 

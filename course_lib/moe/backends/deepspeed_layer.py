@@ -9,7 +9,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_lib.moe.activations import ACTIVATIONS
+from course_lib.moe.activations import nonlinear
 from course_lib.moe.config import MoEConfig
 from course_lib.moe.errors import MoEError
 from course_lib.moe.layer import MoELayer
@@ -76,16 +76,13 @@ class Expert(nn.Module):
 
     def __init__(self, config: MoEConfig, up: Tensor, down: Tensor) -> None:
         super().__init__()
-        self.gated, self.act = config.gated, ACTIVATIONS[config.activation]
+        self.gated, self.activation = config.gated, config.activation
         self.up, self.down = nn.Parameter(up.detach().clone()), nn.Parameter(down.detach().clone())
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., rows, hidden) -> the same shape."""
-        inner = F.linear(x, self.up)  # (..., rows, 2 inner) or (..., rows, inner)
-        if self.gated:
-            gate, value = inner.chunk(2, dim=-1)
-            return F.linear(self.act(gate) * value, self.down)
-        return F.linear(self.act(inner), self.down)
+        projected = F.linear(x, self.up)  # (..., rows, 2 inner) or (..., rows, inner)
+        return F.linear(nonlinear(projected, self.activation, self.gated), self.down)
 
 
 class DeepSpeedLayer(nn.Module):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from course_lib.moe.errors import MoEError
+from course_lib.runtime import sync_folder
 
 
 def check_new(folder: Path) -> None:
@@ -30,20 +30,11 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     try:
         draft.mkdir(parents=True)
         yield draft
-        _sync(draft)
+        sync_folder(draft)
         draft.rename(folder)  # POSIX: as a whole or not at all, and never onto a folder that holds something
-        _sync(folder.parent)
+        sync_folder(folder.parent)
     except OSError as error:
         remedy = "give one that this user may write to, on a disk with room"
         raise MoEError.of("folder", str(folder), f"can't be written to ({error.strerror})", remedy) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-
-
-def _sync(folder: Path) -> None:
-    """Make the names in a folder outlive a power cut, as fsync does for a file's bytes."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -120,8 +120,7 @@ def _give_storage(
             raise MoEError.of(name, told, "must be of one type, being one parameter here", "give dtype=")
         empty = torch.empty(parameter.shape, dtype=dtype or found.pop(), device=device)
         _set(model, name, nn.Parameter(empty))
-    if model.config.tied_embeddings and model.output is not None and model.tok_embeddings is not None:
-        model.output.weight = model.tok_embeddings.weight
+    model.tie()
 
 
 def _set(model: nn.Module, name: str, parameter: nn.Parameter) -> None:

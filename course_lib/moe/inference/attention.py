@@ -6,11 +6,22 @@ a decoding step of a small model spends its time on the count of operations.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor, nn
 
 from course_lib.models import Block
-from course_lib.moe.inference.cache import Span
+
+
+class AnySpan(Protocol):
+    """Where new tokens stand, and a memory of the keys and values before them: `Span`, or one that is exported."""
+
+    positions: Tensor
+
+    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Queries (sequences, heads, new, d) over what was there and the new keys and values, which are kept."""
+        ...
 
 
 class Turn:
@@ -38,7 +49,7 @@ class Turn:
         return torch.addcmul(x * self._cos, x.roll(self._half, -1), self._sin)
 
 
-def attend(block: Block, x: Tensor, span: Span, number: int, turn: Turn | None) -> Tensor:
+def attend(block: Block, x: Tensor, span: AnySpan, number: int, turn: Turn | None) -> Tensor:
     """One block's attention.
 
     Args:

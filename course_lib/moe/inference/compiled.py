@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_lib.models import Block
-from course_lib.moe.activations import ACTIVATIONS
+from course_lib.moe.activations import nonlinear
 from course_lib.moe.config import MoEConfig
 from course_lib.moe.errors import MoEError
 from course_lib.moe.experts import Experts
@@ -138,7 +138,6 @@ def _check(number: int, block: Block) -> None:
 @functools.cache
 def _compiled(shape: _Shape) -> Callable[..., Tensor]:
     d, config = shape.head_dim, shape.moe
-    act = ACTIVATIONS[config.activation]
 
     def times(matrix: Tensor, x: Tensor) -> Tensor:
         return (matrix * x).sum(-1)  # fused into loops; a matmul would be a call to a library
@@ -183,12 +182,7 @@ def _compiled(shape: _Shape) -> Callable[..., Tensor]:
         elif config.normalize:
             weights = weights / weights.sum()
         inner = times(up[chosen], h)  # (k, 2 inner) or (k, inner)
-        if config.gated:
-            gate, value = inner.chunk(2, dim=-1)
-            inner = act(gate) * value
-        else:
-            inner = act(inner)
-        inner = inner * (weights * config.scale).to(x.dtype)[:, None]
+        inner = nonlinear(inner, config.activation, config.gated) * (weights * config.scale).to(x.dtype)[:, None]
         return x + times(down[chosen], inner[:, None]).sum(0)
 
     return torch.compile(block, dynamic=False, fullgraph=True)

@@ -17,14 +17,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_lib.models import GPT, Block
+from course_lib.moe.activations import nonlinear
 from course_lib.moe.errors import MoEError, check_count
 from course_lib.moe.experts import Experts
-from course_lib.moe.inference.attention import Turn, attend
-from course_lib.moe.inference.forward import check_causal
-from course_lib.moe.inference.touched import nonlinear
+from course_lib.moe.inference.forward import check_causal, through_blocks
 from course_lib.moe.layer import MoELayer
 from course_lib.moe.model import moe_layers
 from course_lib.moe.routing import Routing
+from course_lib.runtime import whole_file
 
 Format = Literal["export", "torchscript"]
 FORMATS = ("export", "torchscript")
@@ -52,22 +52,9 @@ class DecodeStep(nn.Module):
     def forward(self, tokens: Tensor, lengths: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """See the class."""
         model = self.model
-        assert model.tok_embeddings is not None
         assert model.output is not None
         span = _FlatSpan(lengths, keys, values, model.config.heads != model.config.kv_heads)
-        x: Tensor = model.tok_embeddings(tokens)  # (batch, 1, hidden)
-        if model.pos_embeddings is not None:
-            x = x + model.pos_embeddings(span.positions)
-        blocks = [block for block in model.layers.values() if isinstance(block, Block)]
-        first = blocks[0].attention
-        turn = Turn(span.positions, first.head_dim, first.rope_theta, x.dtype) if first.rotary else None
-        for number, block in enumerate(blocks):
-            x = x + attend(block, block.attention_norm(x), span, number, turn)  # type: ignore[arg-type]
-            behind = block.ffn_norm(x)
-            if isinstance(block.feed_forward, MoELayer):
-                x = x + block.feed_forward(behind, tokens)
-            else:
-                x = x + block.feed_forward(behind)
+        x = through_blocks(model, tokens, span, lambda layer, behind, ids: layer(behind, ids))  # (batch, 1, hidden)
         if model.norm is not None:
             x = model.norm(x)
         logits: Tensor = model.output(x[:, 0])
@@ -100,7 +87,9 @@ def _every_expert(layer: MoELayer, tokens: Tensor, routing: Routing) -> Tensor:
     """
     up, down = layer.experts.up, layer.experts.down
     weights = torch.zeros_like(routing.probabilities).scatter_add(1, routing.experts, routing.weights.float())
-    inner = nonlinear(torch.einsum("th,eih->eti", tokens, up), layer.config)  # (experts, tokens, inner)
+    inner = nonlinear(
+        torch.einsum("th,eih->eti", tokens, up), layer.config.activation, layer.config.gated
+    )  # (experts, tokens, inner)
     inner = inner * weights.T[:, :, None].to(inner.dtype)
     return torch.einsum("eti,ehi->th", inner, down)
 
@@ -108,7 +97,9 @@ def _every_expert(layer: MoELayer, tokens: Tensor, routing: Routing) -> Tensor:
 def _chosen_experts(layer: MoELayer, tokens: Tensor, routing: Routing) -> Tensor:
     """`MoELayer.routed` for a few tokens: the chosen experts' matrices are gathered, no others are read."""
     up, down = layer.experts.up[routing.experts], layer.experts.down[routing.experts]  # (tokens, k, ...)
-    inner = nonlinear(torch.einsum("th,tkih->tki", tokens, up), layer.config)  # (tokens, k, inner)
+    inner = nonlinear(
+        torch.einsum("th,tkih->tki", tokens, up), layer.config.activation, layer.config.gated
+    )  # (tokens, k, inner)
     return torch.einsum("tki,tkhi->th", inner * routing.weights[:, :, None].to(inner.dtype), down)
 
 
@@ -194,13 +185,13 @@ def _write(
     model: GPT, module: nn.Module, example: tuple[Tensor, ...], dynamic: Mapping[str, object], path: Path, form: str
 ) -> None:
     routed = _chosen_experts if isinstance(module, DecodeStep) else _every_expert
-    with _traceable(model, routed), torch.no_grad():
+    with whole_file(path) as draft, _traceable(model, routed), torch.no_grad():
         if form == "export":
             program = torch.export.export(module.eval(), example, dynamic_shapes=dict(dynamic))
-            torch.export.save(program, path)
+            torch.export.save(program, draft)
             return
         with warnings.catch_warnings():
             # A trace warns of each look at a value (the check that router logits are finite), and of its own age.
             warnings.simplefilter("ignore")
             traced = torch.jit.trace(module.eval(), example, check_trace=False)  # type: ignore[no-untyped-call]
-            torch.jit.save(traced, str(path))
+            torch.jit.save(traced, str(draft))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from course_lib.models import GPT, Block
 from course_lib.moe.errors import MoEError
-from course_lib.moe.inference.attention import Turn, attend
+from course_lib.moe.inference.attention import AnySpan, Turn, attend
 from course_lib.moe.inference.cache import PagedCache
 from course_lib.moe.inference.touched import mix
 from course_lib.moe.layer import MoELayer
@@ -65,9 +66,33 @@ def cached_forward(
     Raises:
         MoEError: when a sequence has no room.
     """
-    assert model.tok_embeddings is not None
     assert model.output is not None
     span = cache.span(handles, tokens.shape[1])
+    x = through_blocks(model, tokens, span, partial(mix, experts_per_token=experts_per_token))
+    if not every_logit:
+        x = x[:, -1:]
+    if model.norm is not None:
+        x = model.norm(x)
+    logits: Tensor = model.output(x)
+    cache.advance(handles, tokens.shape[1])
+    return logits
+
+
+def through_blocks(
+    model: GPT, tokens: Tensor, span: AnySpan, run_experts: Callable[[MoELayer, Tensor, Tensor], Tensor]
+) -> Tensor:
+    """The hidden states of new tokens behind the last block.
+
+    Args:
+        model: in evaluation mode.
+        tokens: (sequences, new) of int64.
+        span: where their keys and values go, and what they see.
+        run_experts: a mixture, its input (sequences, new, hidden) and the tokens -> its output.
+
+    Returns:
+        (sequences, new, hidden), before the final norm.
+    """
+    assert model.tok_embeddings is not None
     x: Tensor = model.tok_embeddings(tokens)  # (sequences, new, hidden)
     if model.pos_embeddings is not None:
         x = x + model.pos_embeddings(span.positions)
@@ -78,13 +103,7 @@ def cached_forward(
         x = x + attend(block, block.attention_norm(x), span, number, turn)
         behind = block.ffn_norm(x)
         if isinstance(block.feed_forward, MoELayer):
-            x = x + mix(block.feed_forward, behind, tokens, experts_per_token)
+            x = x + run_experts(block.feed_forward, behind, tokens)
         else:
             x = x + block.feed_forward(behind)
-    if not every_logit:
-        x = x[:, -1:]
-    if model.norm is not None:
-        x = model.norm(x)
-    logits: Tensor = model.output(x)
-    cache.advance(handles, tokens.shape[1])
-    return logits
+    return x

@@ -6,14 +6,15 @@ chosen ones first; this walks over the chosen ones in place.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_lib.moe.activations import ACTIVATIONS
+from course_lib.moe.activations import nonlinear
 from course_lib.moe.config import MoEConfig
 from course_lib.moe.experts import Experts
 from course_lib.moe.layer import MoELayer
@@ -42,11 +43,16 @@ class _Held:
         return self._up[expert], self._down[expert]
 
 
-def run_chosen(source: ExpertSource, x: Tensor, counts: Tensor) -> Tensor:
-    """`experts_by_loop` over a source, past the experts that have no rows.
+def run_source(source: ExpertSource, x: Tensor, counts: Tensor) -> Tensor:
+    """`run_chosen` with a source's matrices."""
+    return run_chosen(lambda e, rows: apply_expert(rows, *source.matrices(e), source.config), x, counts)
+
+
+def run_chosen(run: Callable[[int, Tensor], Tensor], x: Tensor, counts: Tensor) -> Tensor:
+    """Each expert's rows through that expert, past those that have none.
 
     Args:
-        source: of the matrices.
+        run: an expert's number and its rows (rows, hidden) -> (rows, hidden).
         x: (slots, hidden), sorted by expert.
         counts: (experts,), rows of each.
 
@@ -57,25 +63,15 @@ def run_chosen(source: ExpertSource, x: Tensor, counts: Tensor) -> Tensor:
     start = 0
     for expert, count in enumerate(counts.tolist()):
         if count:
-            up, down = source.matrices(expert)
             rows = slice(start, start + count)
-            out[rows] = apply_expert(x[rows], up, down, source.config)
+            out[rows] = run(expert, x[rows])
             start += count
     return out
 
 
 def apply_expert(x: Tensor, up: Tensor, down: Tensor, config: MoEConfig) -> Tensor:
     """One expert: (rows, hidden) -> (rows, hidden)."""
-    return F.linear(nonlinear(F.linear(x, up), config), down)
-
-
-def nonlinear(projected: Tensor, config: MoEConfig) -> Tensor:
-    """The nonlinearity: (rows, 2 inner) or (rows, inner) -> (rows, inner)."""
-    act = ACTIVATIONS[config.activation]
-    if not config.gated:
-        return act(projected)
-    gate, value = projected.chunk(2, dim=-1)
-    return act(gate) * value
+    return F.linear(nonlinear(F.linear(x, up), config.activation, config.gated), down)
 
 
 def combine(pairs: Sequence[tuple[Tensor, Tensor]], x: Tensor, weights: Tensor, config: MoEConfig) -> Tensor:
@@ -90,7 +86,8 @@ def combine(pairs: Sequence[tuple[Tensor, Tensor]], x: Tensor, weights: Tensor, 
     Returns:
         (1, hidden), the weighted sum.
     """
-    inner = nonlinear(torch.cat([F.linear(x, up) for up, _ in pairs]), config)  # (k, inner)
+    projected = torch.cat([F.linear(x, up) for up, _ in pairs])  # (k, 2 inner) or (k, inner)
+    inner = nonlinear(projected, config.activation, config.gated)  # (k, inner)
     inner = inner * weights[:, None].to(inner.dtype)
     out = torch.zeros_like(x)
     for i, (_, down) in enumerate(pairs):
@@ -135,9 +132,7 @@ def _routed(layer: MoELayer, tokens: Tensor, routing: Routing) -> Tensor:
             return combine(pairs, tokens, routing.weights[0], layer.config)
     if not held or len(tokens) * routing.experts.shape[1] > FEW * layer.config.experts:
         return layer.routed(tokens, routing)
-    slots = routing.slots()
-    outputs = run_chosen(_Held(layer.experts), tokens[slots.token], slots.counts)
-    return torch.zeros_like(tokens).index_add(0, slots.token, outputs * slots.weight[:, None].to(outputs.dtype))
+    return routing.through(tokens, partial(run_source, _Held(layer.experts)))
 
 
 def fewer(routing: Routing, k: int) -> Routing:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_lib.moe.activations import ACTIVATIONS
+from course_lib.moe.activations import nonlinear
 from course_lib.moe.experts import Experts
 from course_lib.moe.grouped import experts_by_group, mixture_by_group
 from course_lib.moe.loop import experts_by_loop, mixture_by_loop
@@ -46,12 +46,8 @@ class LoRAExperts(nn.Module):
         if torch.is_autocast_enabled(x.device.type):
             x = x.to(torch.get_autocast_dtype(x.device.type))
         multiply = _by_group if grouped and self._rows_are_aligned(x) else _by_loop
-        inner = _adapted(x, counts, self.up, up, multiply)  # (slots, 2 inner) or (slots, inner)
-        if self.config.gated:
-            gate, value = inner.chunk(2, dim=-1)
-            inner = ACTIVATIONS[act](gate) * value
-        else:
-            inner = ACTIVATIONS[act](inner)
+        projected = _adapted(x, counts, self.up, up, multiply)  # (slots, 2 inner) or (slots, inner)
+        inner = nonlinear(projected, act, self.config.gated)  # (slots, inner)
         return _adapted(inner, counts, self.down, down, multiply)
 
     @property

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from course_lib.moe.config import MoEConfig
 from course_lib.moe.errors import MoEError
 from course_lib.moe.routers.auction import balanced_assignment
-from course_lib.moe.routers.scoring import Place, expert_matrix, jittered, scores
+from course_lib.moe.routers.scoring import Place, Scored
 from course_lib.moe.routing import Routing
 
 
-class Base(nn.Module):
+class Base(Scored):
     """In training the balanced assignment with the largest sum of W x, otherwise the largest; weight sigmoid(W x).
 
     **Not causal in training**: where a token goes depends on all tokens of the batch. Outside of training it does not.
@@ -28,11 +28,9 @@ class Base(nn.Module):
     """
 
     def __init__(self, config: MoEConfig, place: Place | None = None) -> None:
-        super().__init__()
+        super().__init__(config, place)
         if config.experts_per_token != 1:
             raise MoEError.of("experts_per_token", config.experts_per_token, "must be 1 for router 'base'", "use 1")
-        self.config, self.place = config, place or Place()
-        self.weight = expert_matrix(config)
 
     @property
     def causal(self) -> bool:
@@ -41,7 +39,7 @@ class Base(nn.Module):
 
     def forward(self, x: Tensor, ids: Tensor | None = None, task: Tensor | None = None) -> Routing:
         """(tokens, hidden) -> where they go; `ids` and `task` are for other routers."""
-        logits = scores(jittered(x, self.config.jitter if self.training else 0), self.weight, self.place)
+        logits = self.scored(x)
         with torch.no_grad():
             chosen = balanced_assignment(logits) if self.training else logits.argmax(-1)  # (tokens,)
         experts = chosen[:, None]  # (tokens, 1)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from course_lib.moe.balance import expert_capacity
-from course_lib.moe.config import MoEConfig
-from course_lib.moe.routers.scoring import Place, expert_matrix, jittered, scores
+from course_lib.moe.routers.scoring import Scored
 from course_lib.moe.routing import Routing
 
 
-class ExpertChoice(nn.Module):
+class ExpertChoice(Scored):
     """Each expert takes the tokens with the largest softmax(W x) for it, as many as its capacity.
 
     A token gets any number of experts, none included. **Not causal**: whether a token is taken depends on all tokens of
@@ -28,14 +27,9 @@ class ExpertChoice(nn.Module):
 
     causal = False
 
-    def __init__(self, config: MoEConfig, place: Place | None = None) -> None:
-        super().__init__()
-        self.config, self.place = config, place or Place()
-        self.weight = expert_matrix(config)
-
     def forward(self, x: Tensor, ids: Tensor | None = None, task: Tensor | None = None) -> Routing:
         """(tokens, hidden) -> where they go, with a column for each expert; `ids` and `task` are for other routers."""
-        logits = scores(jittered(x, self.config.jitter if self.training else 0), self.weight, self.place)
+        logits = self.scored(x)
         probabilities = logits.softmax(-1)  # (tokens, experts)
         factor = 1.0 if self.config.capacity_factor is None else self.config.capacity_factor
         room = expert_capacity(len(x), self.config.experts, self.config.experts_per_token, factor)

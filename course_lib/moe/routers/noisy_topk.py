@@ -9,12 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_lib.moe.config import MoEConfig
-from course_lib.moe.routers.scoring import Place, expert_matrix, jittered, scores
+from course_lib.moe.routers.scoring import Place, Scored, scores
 from course_lib.moe.routers.topk import choose
 from course_lib.moe.routing import Routing
 
 
-class NoisyTopK(nn.Module):
+class NoisyTopK(Scored):
     """H = W x + normal noise * softplus(W_noise x); the k largest of H, softmax over them alone.
 
     Noise is drawn in training only, from PyTorch's global generator: `seed_everything` makes it repeatable, a
@@ -30,15 +30,13 @@ class NoisyTopK(nn.Module):
     causal = True
 
     def __init__(self, config: MoEConfig, place: Place | None = None) -> None:
-        super().__init__()
-        self.config, self.place = config, place or Place()
+        super().__init__(config, place)
         self.rule = replace(config, softmax="after")
-        self.weight = expert_matrix(config)
         self.noise_weight = nn.Parameter(torch.zeros(config.experts, config.hidden_size))
 
     def forward(self, x: Tensor, ids: Tensor | None = None, task: Tensor | None = None) -> Routing:
         """(tokens, hidden) -> where they go; `ids` and `task` are for other routers."""
-        given = jittered(x, self.config.jitter if self.training else 0)
+        given = self.jittered(x)
         clean = scores(given, self.weight, self.place)  # (tokens, experts)
         if not self.training:
             return choose(clean, self.rule, x)

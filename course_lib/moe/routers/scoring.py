@@ -33,6 +33,28 @@ class Place:
         return f" in {', '.join(known)}" if known else ""
 
 
+class Scored(nn.Module):
+    """What is the same in every router with a matrix.
+
+    Args:
+        config: of the layer.
+        place: of the layer, for error messages.
+    """
+
+    def __init__(self, config: MoEConfig, place: Place | None = None) -> None:
+        super().__init__()
+        self.config, self.place = config, place or Place()
+        self.weight = expert_matrix(config)
+
+    def scored(self, x: Tensor) -> Tensor:
+        """(tokens, hidden) -> (tokens, experts), with the config's jitter while training; raises as `scores`."""
+        return scores(self.jittered(x), self.weight, self.place)
+
+    def jittered(self, x: Tensor) -> Tensor:
+        """x with the config's jitter while training."""
+        return jittered(x, self.config.jitter if self.training else 0)
+
+
 def expert_matrix(config: MoEConfig) -> nn.Parameter:
     """(experts, hidden), one row of scores for each expert."""
     weight = nn.Parameter(torch.empty(config.experts, config.hidden_size))

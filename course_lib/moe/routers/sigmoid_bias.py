@@ -6,15 +6,15 @@ from collections.abc import Callable
 from typing import Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from course_lib.moe.balance import updated_bias
 from course_lib.moe.config import MoEConfig
-from course_lib.moe.routers.scoring import Place, expert_matrix, jittered, scores
+from course_lib.moe.routers.scoring import Place, Scored
 from course_lib.moe.routing import Routing
 
 
-class SigmoidBias(nn.Module):
+class SigmoidBias(Scored):
     """The k largest of sigmoid(W x) + bias, within the best groups; weights from sigmoid(W x) alone.
 
     The bias is no parameter: `rebalance` moves it after each optimizer step, against the load. It is a buffer, and so
@@ -32,9 +32,7 @@ class SigmoidBias(nn.Module):
     causal = True
 
     def __init__(self, config: MoEConfig, place: Place | None = None) -> None:
-        super().__init__()
-        self.config, self.place = config, place or Place()
-        self.weight = expert_matrix(config)
+        super().__init__(config, place)
         self.bias: Tensor
         self.register_buffer("bias", torch.zeros(config.experts))
 
@@ -51,7 +49,7 @@ class SigmoidBias(nn.Module):
 
         The routing's probabilities are the sigmoids divided by their sum, as the paper's balance loss wants them.
         """
-        logits = scores(jittered(x, self.config.jitter if self.training else 0), self.weight, self.place)
+        logits = self.scored(x)
         affinity = logits.sigmoid()  # (tokens, experts)
         experts = self.choose(affinity.detach() + self.bias.float())  # (tokens, k)
         weights = affinity.gather(1, experts)  # (tokens, k)

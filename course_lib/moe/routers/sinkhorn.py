@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from course_lib.moe.config import MoEConfig
-from course_lib.moe.routers.scoring import Place, expert_matrix, jittered, scores
+from course_lib.moe.routers.scoring import Scored
 from course_lib.moe.routing import Routing
 
 ROUNDS = 16
 
 
-class Sinkhorn(nn.Module):
+class Sinkhorn(Scored):
     """In training the k largest of the balanced plan, otherwise of W x; weights from softmax(W x) either way.
 
     **Not causal in training**: the plan depends on all tokens of the batch. Outside of training nothing does. The plan
@@ -28,11 +27,6 @@ class Sinkhorn(nn.Module):
     Source: Clark et al. 2022 (arXiv:2202.01169) section 3.1 and appendix B; Cuturi 2013 (arXiv:1306.0895).
     """
 
-    def __init__(self, config: MoEConfig, place: Place | None = None) -> None:
-        super().__init__()
-        self.config, self.place = config, place or Place()
-        self.weight = expert_matrix(config)
-
     @property
     def causal(self) -> bool:
         """Whether a token's way depends on no later token."""
@@ -40,7 +34,7 @@ class Sinkhorn(nn.Module):
 
     def forward(self, x: Tensor, ids: Tensor | None = None, task: Tensor | None = None) -> Routing:
         """(tokens, hidden) -> where they go; `ids` and `task` are for other routers."""
-        logits = scores(jittered(x, self.config.jitter if self.training else 0), self.weight, self.place)
+        logits = self.scored(x)
         with torch.no_grad():
             ranked = sinkhorn_plan(logits) if self.training else logits
             experts = ranked.topk(self.config.experts_per_token, dim=-1).indices  # (tokens, k)

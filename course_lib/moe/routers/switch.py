@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from course_lib.moe.config import MoEConfig
-from course_lib.moe.routers.scoring import Place, expert_matrix, jittered, scores
+from course_lib.moe.routers.scoring import Place, Scored
 from course_lib.moe.routers.topk import choose
 from course_lib.moe.routing import Routing
 
 
-class Switch(nn.Module):
+class Switch(Scored):
     """The most probable expert, weighted by its probability as it is: the only way in which the router gets a gradient.
 
     Args:
@@ -25,12 +25,10 @@ class Switch(nn.Module):
     causal = True
 
     def __init__(self, config: MoEConfig, place: Place | None = None) -> None:
-        super().__init__()
-        self.config, self.place = config, place or Place()
+        super().__init__(config, place)
         self.rule = replace(config, softmax="before", normalize=False)
-        self.weight = expert_matrix(config)
 
     def forward(self, x: Tensor, ids: Tensor | None = None, task: Tensor | None = None) -> Routing:
         """(tokens, hidden) -> where they go; `ids` and `task` are for other routers."""
-        logits = scores(jittered(x, self.config.jitter if self.training else 0), self.weight, self.place)
+        logits = self.scored(x)
         return choose(logits, self.rule, x)

@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 from course_lib.moe.config import MoEConfig
 from course_lib.moe.errors import MoEError
-from course_lib.moe.routers.scoring import Place, expert_matrix, jittered, scores
+from course_lib.moe.routers.scoring import Place, Scored
 from course_lib.moe.routers.topk import choose
 from course_lib.moe.routing import Routing
 
 
-class Task(nn.Module):
+class Task(Scored):
     """Top-k of W x + the task's own scores, among the experts that the task may use.
 
     The task's scores are learned and begin at 0; `allow` takes experts away from a task, for good.
@@ -28,9 +28,7 @@ class Task(nn.Module):
     causal = True
 
     def __init__(self, config: MoEConfig, place: Place | None = None) -> None:
-        super().__init__()
-        self.config, self.place = config, place or Place()
-        self.weight = expert_matrix(config)
+        super().__init__(config, place)
         self.task_scores = nn.Parameter(torch.zeros(config.tasks, config.experts))
         self.allowed: Tensor
         self.register_buffer("allowed", torch.ones(config.tasks, config.experts, dtype=torch.bool))
@@ -65,7 +63,7 @@ class Task(nn.Module):
             MoEError: for a task that is missing or unknown, or of another shape.
         """
         tasks = self._tasks(x, task)  # (tokens,)
-        logits = scores(jittered(x, self.config.jitter if self.training else 0), self.weight, self.place)
+        logits = self.scored(x)
         logits = logits + self.task_scores.float()[tasks]  # (tokens, experts)
         return choose(logits, self.config, x, logits.masked_fill(~self.allowed[tasks], float("-inf")))
 

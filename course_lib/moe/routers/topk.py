@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from course_lib.moe.config import MoEConfig
-from course_lib.moe.routers.scoring import Place, expert_matrix, jittered, scores
+from course_lib.moe.routers.scoring import Scored
 from course_lib.moe.routing import Routing
 
 
-class TopK(nn.Module):
+class TopK(Scored):
     """softmax(W x) over all experts, or over the chosen k; the k largest, scaled to sum to 1 or not.
 
     With k = 1 a weight that is scaled to sum to 1 is always 1, and the router learns nothing from the model's loss: use
@@ -25,14 +25,9 @@ class TopK(nn.Module):
 
     causal = True
 
-    def __init__(self, config: MoEConfig, place: Place | None = None) -> None:
-        super().__init__()
-        self.config, self.place = config, place or Place()
-        self.weight = expert_matrix(config)
-
     def forward(self, x: Tensor, ids: Tensor | None = None, task: Tensor | None = None) -> Routing:
         """(tokens, hidden) -> where they go; `ids` and `task` are for other routers."""
-        logits = scores(jittered(x, self.config.jitter if self.training else 0), self.weight, self.place)
+        logits = self.scored(x)
         return choose(logits, self.config, x)
 
 

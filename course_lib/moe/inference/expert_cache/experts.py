@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from course_lib.moe.config import MoEConfig
 from course_lib.moe.inference.expert_cache.cache import ExpertCache
-from course_lib.moe.inference.touched import apply_expert, combine
+from course_lib.moe.inference.touched import apply_expert, combine, run_chosen
 
 
 class CachedExperts(nn.Module):
@@ -36,12 +36,8 @@ class CachedExperts(nn.Module):
 
     def forward(self, x: Tensor, counts: Tensor) -> Tensor:
         """(slots, hidden) sorted by expert, (experts,) rows of each -> (slots, hidden)."""
-        out = torch.empty_like(x)
-        start = 0
-        for expert, count in enumerate(counts.tolist()):
-            if count:
-                rows = slice(start, start + count)
-                with self.cache.using(self.layer, [expert]) as [(up, down)]:
-                    out[rows] = apply_expert(x[rows], up, down, self.config)
-                start += count
-        return out
+        return run_chosen(self._one, x, counts)
+
+    def _one(self, expert: int, rows: Tensor) -> Tensor:
+        with self.cache.using(self.layer, [expert]) as [(up, down)]:
+            return apply_expert(rows, up, down, self.config)

@@ -20,6 +20,7 @@ from course_lib.moe.experts import Experts
 from course_lib.moe.inference.quantization.modules import PackedExperts, PackedLinear
 from course_lib.moe.inference.quantization.packed import PackedMatrix
 from course_lib.moe.model import MoEModel
+from course_lib.runtime import whole_file
 
 KEY = "course_lib.quantized"
 
@@ -44,7 +45,8 @@ def save_quantized(model: GPT, path: str | Path) -> None:
         "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
     }
     state = {name: tensor.contiguous() for name, tensor in model.state_dict().items() if not _tied(model, name)}
-    save_file(state, path, metadata={KEY: json.dumps(about)})
+    with whole_file(Path(path)) as draft:
+        save_file(state, draft, metadata={KEY: json.dumps(about)})
 
 
 def load_quantized(path: str | Path) -> GPT:
@@ -74,12 +76,8 @@ def load_quantized(path: str | Path) -> GPT:
         raise MoEError.of(
             "tensors", str(path), f"lack {missing} or have too many: {unexpected}", "write it again with save_quantized"
         )
-    if (
-        config.tied_embeddings
-        and isinstance(model.output, nn.Linear)
-        and isinstance(model.tok_embeddings, nn.Embedding)
-    ):
-        model.output.weight = model.tok_embeddings.weight
+    if isinstance(model.output, nn.Linear):
+        model.tie()
     return model.eval()
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from course_lib.moe.config import MoEConfig
 from course_lib.moe.experts import Experts
 from course_lib.moe.inference.quantization.packed import PackedMatrix
-from course_lib.moe.inference.touched import run_chosen
+from course_lib.moe.inference.touched import run_source
 
 
 class PackedLinear(nn.Module):
@@ -73,4 +73,4 @@ class PackedExperts(nn.Module):
 
     def forward(self, x: Tensor, counts: Tensor) -> Tensor:
         """(slots, hidden) sorted by expert, (experts,) rows of each -> (slots, hidden)."""
-        return run_chosen(self, x, counts)
+        return run_source(self, x, counts)
