@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
@@ -71,12 +72,15 @@ class LocalAws:
         calls: Every request that a client of this endpoint has sent, oldest first.
     """
 
-    def __init__(self, region: str = REGION) -> None:
+    #: The module that serves: it prints its port and ends when its standard input closes.
+    SERVER = "course_lib.runtime.aws_server"
+
+    def __init__(self, region: str = REGION, arguments: Sequence[str] = ()) -> None:
         self.region = region
         self.calls: list[Call] = []
         with tempfile.TemporaryFile() as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "course_lib.runtime.aws_server"],
+                [sys.executable, "-m", self.SERVER, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -135,7 +139,7 @@ class LocalAws:
 
     @cached_property
     def _session(self) -> Any:
-        return _private_session()  # kept, because a session reads boto3's service descriptions once, about 0.2 s each
+        return private_session()  # kept, because a session reads boto3's service descriptions once, about 0.2 s each
 
     def _check_and_record(self, request: Any, event_name: str, **_: Any) -> None:
         require_loopback(request.url)
@@ -184,7 +188,7 @@ def _server_environment() -> dict[str, str]:
     return kept | nothing | {"MOTO_EC2_LOAD_DEFAULT_AMIS": "false"}
 
 
-def _private_session() -> Any:
+def private_session() -> Any:
     """A boto3 session that reads no profile, credentials or settings of the person who runs it."""
     import boto3
     import botocore.session

@@ -1,0 +1,43 @@
+"""The spot price history. Oracle: the API's documented order, paging and interval, and the catalog's dated sample."""
+
+import statistics
+from datetime import timedelta
+
+import pytest
+
+from course_lib.catalog import instance
+
+
+def history(ec2, **asked):
+    pages = ec2.get_paginator("describe_spot_price_history").paginate(**asked)
+    return [row for page in pages for row in page["SpotPriceHistory"]]
+
+
+def test_newest_first_and_one_row_before_the_interval(account, ec2):
+    start = account.now() - timedelta(hours=3, minutes=30)
+    rows = history(ec2, InstanceTypes=["p5en.48xlarge"], AvailabilityZone="us-east-1a", StartTime=start)
+    times = [row["Timestamp"] for row in rows]
+    assert times == sorted(times, reverse=True)
+    assert times[-1] <= start < times[-2]
+    assert {row["AvailabilityZone"] for row in rows} == {"us-east-1a"}
+
+
+def test_pages_hold_what_one_answer_holds(account, ec2):
+    start = account.now() - timedelta(days=2)
+    whole = history(ec2, InstanceTypes=["trn1.2xlarge"], StartTime=start)
+    assert history(ec2, InstanceTypes=["trn1.2xlarge"], StartTime=start, PaginationConfig={"PageSize": 7}) == whole
+    assert len(whole) == 3 * 49
+
+
+def test_prices_stay_near_their_level_and_below_on_demand(account, ec2):
+    start = account.now() - timedelta(days=30)
+    rows = history(ec2, InstanceTypes=["p5en.48xlarge"], StartTime=start)
+    prices = [float(row["SpotPrice"]) for row in rows]
+    sample = instance("p5en.48xlarge").usd_per_hour("spot", "us-east-1")
+    assert statistics.median(prices) == pytest.approx(sample, rel=0.1)
+    assert len(set(prices)) > 1000
+    assert max(prices) < instance("p5en.48xlarge").usd_per_hour()
+
+
+def test_an_unknown_type_has_no_history(ec2):
+    assert history(ec2, InstanceTypes=["zzz9.bogus"]) == []
