@@ -3,7 +3,17 @@
 Set-up runs parts of this package before anything is installed, so importing it loads the standard library alone.
 """
 
-from course_lib.runtime.aws_local import Call, LocalAws, NotEmulatedError, NotLoopbackError, local_aws, require_loopback
+from course_lib.runtime.aws_local import (
+    Call,
+    LocalAws,
+    NotEmulatedError,
+    NotLoopbackError,
+    local_aws,
+    private_session,
+    require_loopback,
+    server_environment,
+)
+from course_lib.runtime.aws_server import tell_gaps
 from course_lib.runtime.deep import check_horovod_runs, check_ray_runs
 from course_lib.runtime.doctor import examine, exit_code
 from course_lib.runtime.findings import Finding
@@ -60,9 +70,12 @@ __all__ = [
     "local_aws",
     "mark_step",
     "nki_settings",
+    "private_session",
     "require_loopback",
     "seed_everything",
+    "server_environment",
     "sync_folder",
+    "tell_gaps",
     "whole_file",
     "write_hosts",
 ]

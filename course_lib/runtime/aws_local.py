@@ -84,7 +84,7 @@ class LocalAws:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env=_server_environment(),
+                env=server_environment(),
             )
             assert self._process.stdout is not None
             port = self._process.stdout.readline().decode().strip()
@@ -175,7 +175,7 @@ def local_aws(region: str = REGION) -> LocalAws:
     return LocalAws(region)
 
 
-def _server_environment() -> dict[str, str]:
+def server_environment() -> dict[str, str]:
     """The environment without AWS settings and proxies: moto asks boto3 for its lists, and boto3 would read them."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MOTO_"))}
     kept = {name: value for name, value in kept.items() if not name.lower().endswith("_proxy")}

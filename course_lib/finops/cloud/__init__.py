@@ -1,6 +1,8 @@
 """A practice AWS account on loopback: moto with a clock that we turn, faults on demand, and what moto lacks."""
 
+from course_lib.finops.cloud.back_door import BackDoor
+from course_lib.finops.cloud.daemon import Running, down, find, up
 from course_lib.finops.cloud.faults import KINDS, Fault
 from course_lib.finops.cloud.practice import PracticeAccount
 
-__all__ = ["KINDS", "Fault", "PracticeAccount"]
+__all__ = ["KINDS", "BackDoor", "Fault", "PracticeAccount", "Running", "down", "find", "up"]

@@ -89,7 +89,7 @@ class Account:
         """A boto3 client for something that acts inside the account."""
         key = (service, region, actor)
         if key not in self._clients:
-            from course_lib.runtime.aws_local import private_session
+            from course_lib.runtime import private_session
 
             self._clients[key] = inside.client(self, service, region, actor, private_session())
         return self._clients[key]

@@ -15,7 +15,7 @@ from typing import Any
 from course_lib.finops.cloud.application import Account
 from course_lib.finops.cloud.clock import Clock
 from course_lib.finops.cloud.control import Control
-from course_lib.runtime.aws_server import tell_gaps
+from course_lib.runtime import tell_gaps
 
 TICK = 0.2  # seconds between looks at the clock when nobody asks anything
 

@@ -1,0 +1,248 @@
+"""The commands `course cloud ...`: a practice AWS account on this machine, up, down, and in between.
+
+Only click is imported here at the top, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from course_lib.finops.cloud import BackDoor
+
+FOLDER = click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the account keeps its address, ledger and log.  [default: in your state folder]",
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def state_folder(folder: Path | None) -> Path:
+    """The folder that was asked for, or the user's own for such things (XDG_STATE_HOME)."""
+    if folder is not None:
+        return folder
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "training-at-scale" / "cloud"
+
+
+def duration(text: str) -> timedelta:
+    """A duration such as "90s", "30m", "2h" or "1d12h".
+
+    Raises:
+        ValueError: for anything else.
+    """
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError(f"{text!r} is no duration. Remedy: write it as 90s, 30m, 2h or 1d12h.")
+    return timedelta(seconds=sum(float(number) * UNITS[unit] for number, unit in parts))
+
+
+@click.group()
+def cloud() -> None:
+    """A practice AWS account on this machine: real boto3, real HTTP, no money.
+
+    \b
+    Example: course cloud up --speed 60
+    Example: eval "$(course cloud env)" && aws ec2 describe-instances
+    Example: course cloud advance 2h
+    Example: course cloud down
+    """
+
+
+@cloud.command()
+@FOLDER
+@click.option("--port", default=0, help="To serve on.  [default: a free one]")
+@click.option("--speed", default=1.0, show_default=True, help="Simulated seconds per real second; 0 stands still.")
+@click.option("--start", help="The account's time at the beginning, such as 2026-12-01T08:00:00+00:00.  [default: now]")
+@click.option("--seed", default=0, show_default=True, help="Of faults that come by chance.")
+@JSON
+def up(folder: Path | None, port: int, speed: float, start: str | None, seed: int, as_json: bool) -> None:
+    """Start the account, or say where it is if it is up.
+
+    Example: course cloud up --speed 60
+    """
+    from datetime import datetime
+
+    from course_lib.cli import print_json, user_errors
+    from course_lib.finops.cloud import up as start_account
+
+    with user_errors():
+        begin = datetime.fromisoformat(start) if start else None
+        running, new = start_account(state_folder(folder), port=port, speed=speed, start=begin, seed=seed)
+    if as_json:
+        print_json({"url": running.url, "pid": running.pid, "folder": running.folder, "new": new})
+        return
+    click.echo(f"The practice account {'is up' if new else 'was up already'}: {running.url}")
+    click.echo(f"Its time is {running.door.now():%Y-%m-%d %H:%M:%S} UTC. Ledger and log: {running.folder}")
+    click.echo('To use it in this shell:  eval "$(course cloud env)"   To end it:  course cloud down')
+
+
+@cloud.command()
+@FOLDER
+def down(folder: Path | None) -> None:
+    """End the account and everything in it; its ledger stays.
+
+    Example: course cloud down
+    """
+    from course_lib.finops.cloud import down as end_account
+
+    ended = end_account(state_folder(folder))
+    click.echo("The practice account is down." if ended else "No practice account was up.")
+
+
+@cloud.command()
+@FOLDER
+@JSON
+def status(folder: Path | None, as_json: bool) -> None:
+    """Say where the account is, what time it has, and how many calls it got.
+
+    Exits with 1 when none is up.
+
+    Example: course cloud status
+    """
+    from course_lib.cli import print_json
+
+    running, door = _running(folder)
+    records = door.records()
+    told = {
+        "url": running.url,
+        "now": door.now().isoformat(),
+        "calls": sum(record["actor"] == "caller" for record in records),
+        "errors": sum(record["actor"] == "caller" and bool(record["error"]) for record in records),
+        "happenings": sum(record["actor"] != "caller" for record in records),
+    }
+    if as_json:
+        print_json(told)
+    else:
+        for name, value in told.items():
+            click.echo(f"{name:11} {value}")
+
+
+@cloud.command()
+@FOLDER
+def env(folder: Path | None) -> None:
+    """Print what a shell needs so that boto3 and the AWS CLI talk to the account, and to nothing else.
+
+    Example: eval "$(course cloud env)"
+    """
+    running, _ = _running(folder)
+    click.echo("unset AWS_PROFILE AWS_SESSION_TOKEN AWS_DEFAULT_PROFILE")
+    settings = {
+        "AWS_ENDPOINT_URL": running.url,
+        "AWS_ACCESS_KEY_ID": "practice",
+        "AWS_SECRET_ACCESS_KEY": "practice",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": "127.0.0.1",
+    }
+    for name, value in settings.items():
+        click.echo(f"export {name}={value}")
+
+
+@cloud.command()
+@click.argument("time")
+@FOLDER
+def advance(time: str, folder: Path | None) -> None:
+    """Turn the account's clock forward by TIME; what falls due on the way happens.
+
+    Example: course cloud advance 2h30m
+    """
+    from course_lib.cli import user_errors
+
+    running, door = _running(folder)
+    with user_errors():
+        before = len(door.records())
+        now = door.advance(duration(time))
+    click.echo(f"It is {now:%Y-%m-%d %H:%M:%S} UTC in {running.url}.")
+    for record in door.records(before):
+        if record["actor"] != "caller":
+            click.echo(f"{record['time'][:19]}  {record['actor']}: {record['operation']} {record['parameters']}")
+
+
+@cloud.command()
+@click.argument("kind")
+@click.argument("calls", default="*")
+@click.option("--region", default="*", show_default=True, help="With wildcards.")
+@click.option("--times", type=int, help="How many calls fail.  [default: all]")
+@click.option("--skip", default=0, show_default=True, help="How many pass first.")
+@click.option("--chance", default=1.0, show_default=True, help="Probability that a call fails.")
+@FOLDER
+def fault(kind: str, calls: str, folder: Path | None, **rule: Any) -> None:
+    """Let CALLS fail from now on with an error of KIND.
+
+    KIND is throttling, capacity, denied, internal, unavailable or skew. CALLS names a service and an operation, with
+    wildcards.
+
+    \b
+    Example: course cloud fault throttling 'ec2.Describe*' --chance 0.3
+    Example: course cloud fault capacity ec2.RunInstances --times 2
+    """
+    from course_lib.cli import user_errors
+
+    _, door = _running(folder)
+    with user_errors():
+        door.inject(kind, calls, **rule)
+    click.echo(f"Calls {calls} meet {kind} from now on. To end all faults: course cloud heal")
+
+
+@cloud.command()
+@FOLDER
+def heal(folder: Path | None) -> None:
+    """End all faults.
+
+    Example: course cloud heal
+    """
+    _, door = _running(folder)
+    door.heal()
+    click.echo("No faults.")
+
+
+@cloud.command()
+@click.option("--since", default=0, show_default=True, help="The first record's number.")
+@FOLDER
+@JSON
+def calls(since: int, folder: Path | None, as_json: bool) -> None:
+    """List what was asked of the account, and what happened in it by itself.
+
+    Example: course cloud calls --since 10
+    """
+    from course_lib.cli import print_json, print_table
+
+    _, door = _running(folder)
+    records = door.records(since)
+    if as_json:
+        print_json(records)
+        return
+    columns = ("number", "time", "actor", "call", "region", "status", "error")
+    rows = [
+        (
+            str(record["number"]),
+            record["time"][:19],
+            record["actor"],
+            f"{record['service']}.{record['operation']}",
+            record["region"],
+            str(record["status"]),
+            record["error"],
+        )
+        for record in records
+    ]
+    print_table("the account's ledger", columns, rows)
+
+
+def _running(folder: Path | None) -> tuple[Any, BackDoor]:
+    from course_lib.finops.cloud import find
+
+    running = find(state_folder(folder))
+    if running is None:
+        raise click.ClickException("no practice account is up. Remedy: course cloud up")
+    return running, running.door

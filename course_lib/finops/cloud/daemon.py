@@ -1,0 +1,132 @@
+"""One practice account that outlives the command which started it: up, down, and where it is.
+
+A file in a folder says where it serves. A server that died without saying so is noticed, because the address is asked
+before it is believed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from course_lib.finops.cloud.back_door import BackDoor
+from course_lib.finops.cloud.clock import Clock
+from course_lib.finops.errors import FinopsError
+from course_lib.runtime import server_environment, whole_file
+
+FILE, LEDGER, LOG = "account.json", "ledger.jsonl", "server.log"
+PATIENCE = 60.0  # seconds until a server must have said its port, or must be gone
+
+
+@dataclass(frozen=True)
+class Running:
+    """A practice account that is up.
+
+    Attributes:
+        url: where it serves.
+        pid: its process.
+        folder: where its ledger and log are.
+    """
+
+    url: str
+    pid: int
+    folder: str
+
+    @property
+    def door(self) -> BackDoor:
+        """Its back door."""
+        return BackDoor(self.url)
+
+
+def find(folder: Path) -> Running | None:
+    """The account that `folder` speaks of, if it answers."""
+    try:
+        running = Running(**json.loads((folder / FILE).read_text()))
+        running.door.now()
+    except (OSError, ValueError, TypeError, urllib.error.URLError):
+        return None
+    return running
+
+
+def up(
+    folder: Path, *, port: int = 0, speed: float = 1.0, start: datetime | None = None, seed: int = 0
+) -> tuple[Running, bool]:
+    """Start an account in the background, or find the one that is up; says which: True when it is new.
+
+    Args:
+        folder: made if missing; holds where the account is, its ledger and its log.
+        port: to serve on; 0 picks a free one.
+        speed: simulated seconds per real second.
+        start: the time at which the account begins; the real time when left out.
+        seed: of faults that come by chance.
+
+    Raises:
+        FinopsError: when the server ends before it serves, such as for a port that is taken; with its last words.
+    """
+    if running := find(folder):
+        return running, False
+    Clock(start, speed)  # refused here, where the mistake is, not in the server's log
+    if not 0 <= port < 65536:
+        raise FinopsError.of("port", port, "is no port", "give one from 1024 to 65535, or 0 for a free one")
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "course_lib.finops.cloud.server", "--port", str(port), "--speed", str(speed)]
+    command += ["--seed", str(seed), "--ledger", str(folder / LEDGER)]
+    if start is not None:
+        command += ["--start", start.isoformat()]
+    (folder / LEDGER).unlink(missing_ok=True)
+    with (folder / LOG).open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=server_environment(),
+            start_new_session=True,  # a Ctrl-C in the terminal is not meant for it
+        )
+    assert process.stdout is not None
+    told = process.stdout.readline().decode().strip()
+    process.stdout.close()
+    if not told:
+        process.wait(PATIENCE)
+        words = (folder / LOG).read_text(errors="replace").strip().splitlines()[-1:] or ["nothing"]
+        raise FinopsError.of("port", port, f"gave no server; it said: {words[0]}", "try --port 0, or another port")
+    running = Running(f"http://127.0.0.1:{told}", process.pid, str(folder))
+    with whole_file(folder / FILE) as draft:
+        draft.write_text(json.dumps(asdict(running)))
+    return running, True
+
+
+def down(folder: Path) -> bool:
+    """End the account; False if none was up. Its ledger stays."""
+    running = find(folder)
+    (folder / FILE).unlink(missing_ok=True)
+    if running is None:
+        return False
+    os.kill(running.pid, signal.SIGTERM)
+    ends = time.monotonic() + PATIENCE
+    while _alive(running.pid):
+        if time.monotonic() > ends:
+            os.kill(running.pid, signal.SIGKILL)
+        time.sleep(0.05)
+    return True
+
+
+def _alive(pid: int) -> bool:
+    try:
+        if os.waitpid(pid, os.WNOHANG)[0] == pid:
+            return False
+    except ChildProcessError:
+        pass  # somebody else's child: asked in the other way
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

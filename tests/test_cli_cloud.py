@@ -1,0 +1,119 @@
+"""`course cloud`. Oracle: boto3 with nothing but the environment that `course cloud env` prints, in another process."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from click.testing import CliRunner
+
+from course_lib.cli import main
+
+
+@pytest.fixture
+def course(tmp_path):
+    """Runs `course cloud ...` with a folder of its own; what was started is ended."""
+    runner = CliRunner()
+
+    def run(*words):
+        return runner.invoke(main, ["cloud", *words, "--folder", str(tmp_path / "cloud")])
+
+    yield run
+    run("down")
+
+
+def shell(course, program):
+    """Runs a Python program in a shell that has evaluated `course cloud env`."""
+    script = f"{course('env').output}\n{sys.executable} -c '{program}'"
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return subprocess.run(["bash", "-ec", script], env=clean, capture_output=True, text=True, check=True).stdout
+
+
+def test_up_env_advance_calls_down(course):
+    assert "is up: http://127.0.0.1:" in course("up", "--speed", "0", "--start", "2026-12-01T08:00:00+00:00").output
+    launch = (
+        'import boto3; print(boto3.client("ec2").run_instances(ImageId="ami-12c6146b", InstanceType="trn1.2xlarge", '
+        'MinCount=1, MaxCount=1, UserData="#!/bin/sh\\nshutdown +30", '
+        'InstanceInitiatedShutdownBehavior="terminate")["Instances"][0]["LaunchTime"])'
+    )
+    assert shell(course, launch) == "2026-12-01 08:00:00+00:00\n"
+    told = course("advance", "1h").output
+    assert "It is 2026-12-01 09:00:00 UTC" in told
+    assert re.search(r"2026-12-01T08:31:00  guest: shutdown .*'became': 'terminated'", told)
+    records = json.loads(course("calls", "--json").output)
+    assert [(r["actor"], r["operation"]) for r in records] == [("caller", "RunInstances"), ("guest", "shutdown")]
+    status = json.loads(course("status", "--json").output)
+    assert (status["calls"], status["errors"], status["happenings"]) == (1, 0, 1)
+    assert course("down").output == "The practice account is down.\n"
+    assert course("down").output == "No practice account was up.\n"
+
+
+def test_a_second_up_finds_the_first(course):
+    first = json.loads(course("up", "--json").output)
+    second = json.loads(course("up", "--json").output)
+    assert (first["new"], second["new"]) == (True, False)
+    assert first["url"] == second["url"]
+
+
+def test_a_server_that_died_is_noticed_and_replaced(course):
+    first = json.loads(course("up", "--json").output)
+    os.kill(first["pid"], signal.SIGKILL)
+    for _ in range(100):
+        if course("status").exit_code:
+            break
+        time.sleep(0.1)
+    assert "no practice account is up. Remedy: course cloud up" in course("status").output
+    assert json.loads(course("up", "--json").output)["new"]
+
+
+def test_a_fault_meets_calls_until_it_is_healed(course):
+    course("up")
+    assert "meet denied from now on" in course("fault", "denied", "sts.*").output
+    call = 'boto3.client("sts").get_caller_identity()["Account"]'
+    ask = f"import boto3\ntry: print({call})\nexcept Exception as e: print(e)"
+    assert "AccessDeniedException" in shell(course, ask)
+    course("heal")
+    assert shell(course, ask) == "123456789012\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("advance", "soon"), "'soon' is no duration. Remedy: write it as 90s, 30m, 2h or 1d12h."),
+        (("fault", "earthquake"), "kind='earthquake' is no kind of fault"),
+        (("fault", "denied", "--chance", "2"), "chance=2.0 must be a probability"),
+    ],
+)
+def test_a_mistake_is_one_line_with_the_remedy(course, words, said):
+    course("up")
+    result = course(*words)
+    assert result.exit_code == 1
+    assert said in result.output
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--speed", "-1"), "speed=-1.0 must be 0 or more"),
+        (("--start", "2026-12-01"), "names no time zone"),
+        (("--start", "soon"), "Invalid isoformat string: 'soon'"),
+        (("--port", "70000"), "port"),
+    ],
+)
+def test_an_account_that_cannot_start_says_why_and_leaves_nothing(course, words, said):
+    result = course("up", *words)
+    assert result.exit_code == 1
+    assert said in result.output
+    assert course("status").exit_code == 1
+
+
+@pytest.mark.parametrize("command", ["status", "env", "calls", "heal"])
+def test_without_an_account_each_command_says_how_to_start_one(course, command):
+    result = course(command)
+    assert result.exit_code == 1
+    assert "Remedy: course cloud up" in result.output
