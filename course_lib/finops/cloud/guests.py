@@ -67,7 +67,8 @@ class Guests:
 def shutdown_delay(script: str, start: datetime) -> timedelta | None:
     """How long after its start a boot script powers its instance off, or None if it doesn't.
 
-    Understood are lines that begin with `shutdown` (also with a path, or after sudo), and cloud-config's `power_state`.
+    Understood are lines that begin with `shutdown` (also with a path, or after sudo), with minutes, a time of day, or
+    `$(( (END - $(date +%s)) / 60 ))`, and cloud-config's `power_state`.
     `shutdown -H` halts without powering off and `-r` reboots: neither ends an instance.
 
     Args:
@@ -80,7 +81,7 @@ def shutdown_delay(script: str, start: datetime) -> timedelta | None:
         return None  # cloud-init ignores text of an unknown kind
     delay = None
     for line in script.splitlines()[1:]:
-        words = _words(line)
+        words = _words(_counted(line, start))
         if not words:
             continue
         if "-c" in words:
@@ -89,6 +90,15 @@ def shutdown_delay(script: str, start: datetime) -> timedelta | None:
             times = [word for word in words[1:] if not word.startswith("-")]
             delay = _delay(times[0] if times else "+1", start)
     return delay
+
+
+def _counted(line: str, start: datetime) -> str:
+    """The line with the minutes until a moment written out, where the shell is asked to count them."""
+
+    def minutes(found: re.Match[str]) -> str:
+        return str(max(0, int((int(found[1]) - start.timestamp()) / 60)))
+
+    return re.sub(r"\$\(\(\s*\((\d+) - \$\(date \+%s\)\) / 60\s*\)\)", minutes, line)
 
 
 def _words(line: str) -> list[str]:

@@ -17,6 +17,12 @@ HALF_AN_HOUR = timedelta(minutes=30)
         pytest.param("#!/bin/bash\nshutdown -P +30 'time is up'\n", HALF_AN_HOUR, id="with a message"),
         pytest.param("#!/bin/bash\nsudo /sbin/shutdown +30\n", HALF_AN_HOUR, id="with sudo and a path"),
         pytest.param("#!/bin/bash\nshutdown 30\n", HALF_AN_HOUR, id="minutes without plus"),
+        pytest.param(
+            f"#!/bin/bash\nshutdown -P +$(( ({int(START.timestamp()) + 1830} - $(date +%s)) / 60 ))\n",
+            HALF_AN_HOUR,
+            id="counted by the shell",
+        ),
+        pytest.param("#!/bin/bash\nshutdown -P +$(( (1000 - $(date +%s)) / 60 ))\n", timedelta(), id="counted, over"),
         pytest.param("#!/bin/bash\nshutdown\n", timedelta(minutes=1), id="without a time it is one minute"),
         pytest.param("#!/bin/bash\nshutdown now\n", timedelta(), id="now"),
         pytest.param("#!/bin/bash\nshutdown 23:00\n", HALF_AN_HOUR, id="a time of day"),

@@ -1,0 +1,7 @@
+"""What every part of this room needs of AWS: clients, its time, all pages, and failures in one line."""
+
+from course_lib.finops.aws.accounts import Clients, RealAccount, aws_now
+from course_lib.finops.aws.failures import AwsError, in_words, one_line
+from course_lib.finops.aws.paging import pages, usable_regions
+
+__all__ = ["AwsError", "Clients", "RealAccount", "aws_now", "in_words", "one_line", "pages", "usable_regions"]

@@ -1,0 +1,40 @@
+"""All pages of an answer, and the regions in which an account can have something."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from course_lib.finops.aws.accounts import Clients
+from course_lib.finops.aws.failures import one_line
+
+PAGE = 1000  # the most that EC2's Describe calls return at once
+
+
+def pages(client: Any, operation: str, doing: str, **asked: Any) -> Iterator[dict[str, Any]]:
+    """Each page of a paginated call, as few as the service allows.
+
+    Args:
+        client: a boto3 client.
+        operation: boto3's method, such as "describe_instances".
+        doing: for the error's first words.
+        asked: the call's parameters.
+
+    Raises:
+        AwsError: when a page fails.
+    """
+    with one_line(doing):
+        paginator = client.get_paginator(operation)
+        config = {"PageSize": PAGE} if client.meta.service_model.service_name == "ec2" else {}
+        yield from paginator.paginate(PaginationConfig=config, **asked)
+
+
+def usable_regions(account: Clients) -> list[str]:
+    """The regions that are enabled for the account, in alphabetical order.
+
+    Raises:
+        AwsError: when AWS can't be asked.
+    """
+    with one_line("listing the account's regions"):
+        told = account.client("ec2").describe_regions(AllRegions=False)
+    return sorted(region["RegionName"] for region in told["Regions"])

@@ -1,0 +1,36 @@
+"""Instances that end by themselves: leases, launches in layers, the reaper."""
+
+from course_lib.finops.ephemeral.borrow import borrow, give_back
+from course_lib.finops.ephemeral.ending import end_instances
+from course_lib.finops.ephemeral.launch import (
+    Launched,
+    LaunchError,
+    LaunchPlan,
+    LaunchRequest,
+    launch,
+    plan_launch,
+    schedule_end,
+)
+from course_lib.finops.ephemeral.lease import Lease, LeaseError, read_lease
+from course_lib.finops.ephemeral.reaper import Sweep, TooManyError, Verdict, judge, sweep
+
+__all__ = [
+    "LaunchError",
+    "LaunchPlan",
+    "LaunchRequest",
+    "Launched",
+    "Lease",
+    "LeaseError",
+    "Sweep",
+    "TooManyError",
+    "Verdict",
+    "borrow",
+    "end_instances",
+    "give_back",
+    "judge",
+    "launch",
+    "plan_launch",
+    "read_lease",
+    "schedule_end",
+    "sweep",
+]

@@ -1,0 +1,163 @@
+"""Launching with the end built in. Oracle: boto3's own view of the running account, and its ledger of calls."""
+
+from datetime import timedelta
+
+import pytest
+
+from course_lib.catalog import instance
+from course_lib.finops.aws import AwsError
+from course_lib.finops.ephemeral import LaunchError, Lease, LeaseError, borrow, launch, plan_launch
+
+MINUTE = timedelta(minutes=1)
+
+
+def described(account, one):
+    return account.client("ec2").describe_instances(InstanceIds=[one])["Reservations"][0]["Instances"][0]
+
+
+def test_all_layers_are_there(account, request_for):
+    asked = request_for(tags={"team": "speech"})
+    (one,) = launch(account, asked).instances
+    ec2 = account.client("ec2")
+    told = described(account, one)
+    tags = {tag["Key"]: tag["Value"] for tag in told["Tags"]}
+    end = (account.now() + 60 * MINUTE).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert tags == {"owner": "ada@example.org", "project": "bert", "expires-at": end, "team": "speech"}
+    behaviour = ec2.describe_instance_attribute(InstanceId=one, Attribute="instanceInitiatedShutdownBehavior")
+    assert behaviour["InstanceInitiatedShutdownBehavior"]["Value"] == "terminate"
+    assert told["MetadataOptions"]["HttpTokens"] == "required"
+    schedule = account.client("scheduler").get_schedule(Name=f"lease-{one}")
+    assert schedule["ScheduleExpression"] == f"at({end[:-1]})"
+    assert schedule["ActionAfterCompletion"] == "DELETE"
+    volumes = ec2.describe_volumes(Filters=[{"Name": "attachment.instance-id", "Values": [one]}])["Volumes"]
+    assert volumes
+    assert all({"Key": "owner", "Value": "ada@example.org"} in volume["Tags"] for volume in volumes)
+
+
+@pytest.mark.parametrize("layer", ["inside", "scheduler"])
+def test_either_layer_alone_ends_it(account, request_for, states, layer):
+    (one,) = launch(account, request_for()).instances
+    account.put_to_sleep(**({"schedules": True} if layer == "inside" else {"guests": True}))
+    account.advance(58 * MINUTE)
+    assert states() == {one: "running"}
+    account.advance(3 * MINUTE)
+    assert states() == {one: "terminated"}
+
+
+def test_the_timer_inside_does_not_count_from_the_boot(account, request_for, states):
+    """Booting takes a minute in the practice account: a plain +60 would end a minute late."""
+    (one,) = launch(account, request_for()).instances
+    account.put_to_sleep(schedules=True)
+    account.advance(60 * MINUTE)
+    assert states() == {one: "terminated"}
+
+
+def test_asking_twice_launches_once(account, request_for, states):
+    asked = request_for(count=2)
+    first = launch(account, asked).instances
+    account.advance(5 * MINUTE)
+    assert launch(account, asked).instances == first
+    assert len(states()) == 2
+    assert len(account.client("scheduler").list_schedules()["Schedules"]) == 2
+
+
+def test_a_launch_that_gets_no_schedule_is_taken_back(account, request_for, states):
+    account.inject("denied", "scheduler.CreateSchedule")
+    with pytest.raises(LaunchError, match=r"scheduling the end of i-\w+: AccessDeniedException.*was taken back.*i-"):
+        launch(account, request_for(count=2))
+    assert set(states().values()) == {"terminated"}
+
+
+def test_if_taking_back_fails_too_it_is_said_and_the_timer_ends_them(account, request_for, states):
+    account.inject("denied", "scheduler.CreateSchedule")
+    account.inject("denied", "ec2.TerminateInstances")
+    with pytest.raises(LaunchError, match=r"UnauthorizedOperation.*Their own timer ends them"):
+        launch(account, request_for())
+    assert set(states().values()) == {"running"}
+    account.advance(61 * MINUTE)
+    assert set(states().values()) == {"terminated"}
+
+
+def test_no_capacity_is_one_line_and_nothing_runs(account, request_for, states):
+    account.inject("capacity", "ec2.RunInstances")
+    with pytest.raises(
+        AwsError, match=r"launching 1 x trn1.2xlarge.*InsufficientInstanceCapacity.*Remedy: try another"
+    ):
+        launch(account, request_for())
+    assert states() == {}
+
+
+def test_a_plan_changes_nothing_and_says_all(account, request_for):
+    asked = request_for(minutes=120, count=3)
+    plan = plan_launch(account, asked)
+    assert plan.usd_at_most == pytest.approx(3 * 2 * instance("trn1.2xlarge").usd_per_hour())
+    text = str(plan)
+    assert "3 x trn1.2xlarge (on_demand) in us-east-1 for ada@example.org" in text
+    assert f"at most {plan.usd_at_most:,.2f} USD of 100.00" in text
+    assert [record["operation"] for record in account.records()] == ["GetCallerIdentity"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"budget_usd": 1.0}, r"budget_usd=1.0 is less than the 1.34 USD of 1 x trn1.2xlarge"),
+        ({"budget_usd": -5.0}, r"budget_usd=-5.0 must be a finite number above 0"),
+        ({"minutes": 5}, r"expires_at=.* is 0.08 h after AWS's time; a lease has 0.17 h to 336.00 h"),
+        ({"minutes": -60}, r"is -1.00 h after AWS's time"),
+        ({"minutes": 60 * 24 * 30}, r"is 720.00 h after AWS's time"),
+        ({"count": 0}, r"count=0 must be a whole number of at least 1"),
+        ({"instance_type": "trn9.huge"}, r"trn9.huge.*give usd_per_hour yourself"),
+        ({"script": "import torch"}, r"script='import torch' is no shell script's first line"),
+    ],
+)
+def test_what_is_refused_before_anything_is_asked_for(account, request_for, states, options, said):
+    with pytest.raises(LaunchError, match=said):
+        launch(account, request_for(**options))
+    assert states() == {}
+
+
+def test_the_script_runs_behind_the_timer(account, request_for):
+    plan = plan_launch(account, request_for(script="#!/bin/bash\npip install torch\n"))
+    first, timer, work = plan.run["UserData"].splitlines()
+    assert (first, work) == ("#!/bin/bash", "pip install torch")
+    assert timer.startswith("shutdown -P ")
+
+
+def test_a_borrowed_instance_is_given_back(account, request_for, states):
+    with borrow(account, request_for()) as launched:
+        assert states() == dict.fromkeys(launched.instances, "running")
+    assert states() == dict.fromkeys(launched.instances, "terminated")
+    assert account.client("scheduler").list_schedules()["Schedules"] == []
+
+
+def test_an_error_in_the_block_gives_back_and_is_passed_on(account, request_for, states):
+    with pytest.raises(ZeroDivisionError), borrow(account, request_for()):
+        raise ZeroDivisionError
+    assert set(states().values()) == {"terminated"}
+
+
+def test_what_can_not_be_given_back_is_named(account, request_for, states):
+    with (
+        pytest.raises(LaunchError, match=r"Still running: i-\w+\. Their schedule and their own timer end them at 2026"),
+        borrow(account, request_for()),
+    ):
+        account.inject("denied", "ec2.TerminateInstances", actor="caller")
+    account.heal()
+    account.advance(61 * MINUTE)
+    assert set(states().values()) == {"terminated"}
+
+
+@pytest.mark.parametrize(
+    ("owner", "end", "said"),
+    [
+        ("", "2026-12-01T08:00:00+00:00", "owner='' is no tag's value"),
+        ("ada;drop", "2026-12-01T08:00:00+00:00", "owner='ada;drop' is no tag's value"),
+        (" ada", "2026-12-01T08:00:00+00:00", "owner=' ada' is no tag's value"),
+        ("ada", "2026-12-01T08:00:00", "expires-at='2026-12-01T08:00:00' names no time zone"),
+    ],
+)
+def test_a_lease_that_can_not_be_a_tag_is_refused(owner, end, said):
+    from datetime import datetime
+
+    with pytest.raises(LeaseError, match=said):
+        Lease(owner, "bert", datetime.fromisoformat(end))

@@ -1,0 +1,145 @@
+"""The reaper. Oracle: boto3's own view of the running account before and after, and its ledger of calls."""
+
+from datetime import timedelta
+
+import pytest
+
+from course_lib.finops.aws import AwsError
+from course_lib.finops.ephemeral import TooManyError, sweep
+from course_lib.finops.errors import FinopsError
+
+HOUR = timedelta(hours=1)
+
+
+def tags(account, hours, **more):
+    end = (account.now() + hours * HOUR).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {"owner": "ada", "project": "bert", "expires-at": end, **more}
+
+
+def test_only_what_outlived_its_lease_ends_in_every_region(account, plain, states):
+    late = plain(tags(account, 1)) + plain(tags(account, 1), region="eu-west-1")
+    fine = plain(tags(account, 9), region="us-west-2")
+    account.advance(2 * HOUR)
+    found = sweep(account, apply=True)
+    assert {verdict.instance for verdict in found.of("terminate")} == set(late)
+    assert {verdict.overdue for verdict in found.of("terminate")} == {HOUR}
+    assert found.failed == []
+    assert states() == dict.fromkeys(late, "terminated") | dict.fromkeys(fine, "running")
+
+
+def test_a_dry_run_says_the_same_and_changes_nothing(account, plain, states):
+    (late,) = plain(tags(account, 1))
+    account.advance(2 * HOUR)
+    found = sweep(account)
+    assert [(v.instance, v.action, v.why) for v in found.verdicts] == [
+        (late, "terminate", "its lease ended 60 min ago")
+    ]
+    assert not found.applied
+    assert states() == {late: "running"}
+    assert not [r for r in account.records() if r["operation"] in ("TerminateInstances", "StopInstances")]
+
+
+def test_the_moment_itself_counts_as_the_end(account, plain):
+    plain(tags(account, 1))
+    account.advance(HOUR)
+    assert len(sweep(account).of("terminate")) == 1
+    assert len(sweep(account, now=account.now() - timedelta(seconds=1)).of("keep")) == 1
+
+
+def test_twice_is_as_once(account, plain, states):
+    plain(tags(account, 1))
+    account.advance(2 * HOUR)
+    sweep(account, apply=True)
+    again = sweep(account, apply=True)
+    assert again.verdicts == ()
+    assert set(states().values()) == {"terminated"}
+
+
+def test_protected_instances_are_never_touched(account, plain, states):
+    kept = plain(tags(account, 1, protected="true")) + plain({"protected": "True"})
+    account.advance(99 * HOUR)
+    found = sweep(account, apply=True, without_lease="terminate")
+    assert {verdict.why for verdict in found.verdicts} == {"protected"}
+    assert states() == dict.fromkeys(kept, "running")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (None, "no tag owner or project or expires-at"),
+        ({"owner": "ada", "project": "bert"}, "no tag expires-at"),
+        ({"owner": "ada", "project": "bert", "expires-at": "tomorrow"}, "expires-at='tomorrow' is no time"),
+        ({"owner": "ada", "project": "bert", "expires-at": "2026-12-01T08:00:00"}, "names no time zone"),
+        ({"owner": " ", "project": "bert", "expires-at": "2026-12-01T08:00:00Z"}, "no tag owner"),
+    ],
+)
+def test_without_a_lease_there_is_a_grace_and_then_a_stop(account, plain, states, given, said):
+    (one,) = plain(given)
+    account.advance(59 * timedelta(minutes=1))
+    assert [v.action for v in sweep(account, apply=True).verdicts] == ["keep"]
+    account.advance(2 * timedelta(minutes=1))
+    found = sweep(account, apply=True)
+    assert [v.action for v in found.verdicts] == ["stop"]
+    assert said in found.verdicts[0].why
+    assert states() == {one: "stopped"}
+    assert [v.action for v in sweep(account, apply=True).verdicts] == ["report"]
+
+
+def test_a_protected_one_in_a_batch_costs_the_others_nothing(account, plain, states):
+    plain(tags(account, 1), count=7)
+    (held,) = plain(tags(account, 1), DisableApiTermination=True)
+    plain(tags(account, 1), count=8)
+    account.advance(2 * HOUR)
+    found = sweep(account, apply=True)
+    assert [(v.instance, "OperationNotPermitted" in v.error) for v in found.failed] == [(held, True)]
+    ends = states()
+    assert ends.pop(held) == "running"
+    assert set(ends.values()) == {"terminated"}
+    assert len(ends) == 15
+
+
+def test_more_than_it_may_end_is_a_mistake_and_nothing_ends(account, plain, states):
+    plain(tags(account, 1), count=5)
+    account.advance(2 * HOUR)
+    with pytest.raises(TooManyError, match="at_most=4 is less than the 5 instances to end"):
+        sweep(account, apply=True, at_most=4)
+    assert set(states().values()) == {"running"}
+    assert len(sweep(account, apply=True, at_most=5).of("terminate")) == 5
+
+
+def test_a_region_that_can_not_be_seen_does_not_keep_the_others(account, plain, states):
+    (there,) = plain(tags(account, 1), region="eu-west-1")
+    (here,) = plain(tags(account, 1))
+    account.advance(2 * HOUR)
+    account.inject("denied", "ec2.DescribeInstances", region="eu-west-1")
+    found = sweep(account, apply=True)
+    assert list(found.unseen) == ["eu-west-1"]
+    assert "UnauthorizedOperation" in found.unseen["eu-west-1"]
+    account.heal()
+    assert states() == {there: "running", here: "terminated"}
+
+
+def test_throttling_is_ridden_out(account, plain, states):
+    plain(tags(account, 1), count=3)
+    account.advance(2 * HOUR)
+    account.inject("throttling", "ec2.*", times=2)
+    assert sweep(account, regions=["us-east-1"], apply=True).failed == []
+    assert set(states("us-east-1").values()) == {"terminated"}
+
+
+def test_aws_time_counts_not_this_machines(account, plain):
+    """The account's clock is days ahead of the real one."""
+    plain(tags(account, 24))
+    account.advance(25 * HOUR)
+    assert len(sweep(account).of("terminate")) == 1
+
+
+def test_a_time_without_a_zone_is_refused(account):
+    with pytest.raises(FinopsError, match=r"now=.* names no time zone"):
+        sweep(account, now=account.now().replace(tzinfo=None))
+
+
+def test_without_permission_to_list_regions_it_says_so(account):
+    account.inject("denied", "ec2.DescribeRegions")
+    with pytest.raises(AwsError, match=r"listing the account's regions: UnauthorizedOperation.*Remedy: ask for"):
+        sweep(account)
