@@ -11,7 +11,7 @@ from course_lib.finops.ephemeral.launch import (
     plan_launch,
     schedule_end,
 )
-from course_lib.finops.ephemeral.lease import Lease, LeaseError, read_lease
+from course_lib.finops.ephemeral.lease import Lease, LeaseError, is_protected, read_lease, tags_of
 from course_lib.finops.ephemeral.reaper import Sweep, TooManyError, Verdict, judge, sweep
 
 __all__ = [
@@ -27,10 +27,12 @@ __all__ = [
     "borrow",
     "end_instances",
     "give_back",
+    "is_protected",
     "judge",
     "launch",
     "plan_launch",
     "read_lease",
     "schedule_end",
     "sweep",
+    "tags_of",
 ]

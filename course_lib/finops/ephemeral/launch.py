@@ -20,7 +20,7 @@ from typing import Any, Literal
 from course_lib.catalog import CatalogError, instance
 from course_lib.finops.aws import AwsError, Clients, aws_now, one_line
 from course_lib.finops.ephemeral.ending import end_instances
-from course_lib.finops.ephemeral.lease import Lease, as_list
+from course_lib.finops.ephemeral.lease import Lease, tag_list
 from course_lib.finops.errors import FinopsError
 
 SHORTEST, LONGEST = timedelta(minutes=10), timedelta(days=14)
@@ -209,7 +209,7 @@ def _price(request: LaunchRequest) -> float:
 
 
 def _parameters(request: LaunchRequest) -> dict[str, Any]:
-    tags = as_list({**request.tags, **request.lease.tags()})
+    tags = tag_list({**request.tags, **request.lease.tags()})
     kinds = ("instance", "volume", "network-interface")
     given = {
         "ImageId": request.image,

@@ -75,11 +75,16 @@ def read_lease(tags: dict[str, str]) -> Lease:
     return Lease(tags[OWNER].strip(), tags[PROJECT].strip(), end)
 
 
-def as_dict(tags: list[dict[str, str]] | None) -> dict[str, str]:
+def is_protected(tags: dict[str, str]) -> bool:
+    """Whether tags say that nothing here may end what carries them."""
+    return tags.get(PROTECTED, "").strip().lower() == "true"
+
+
+def tags_of(tags: list[dict[str, str]] | None) -> dict[str, str]:
     """boto3's list of tags as a dictionary."""
     return {tag["Key"]: tag.get("Value", "") for tag in tags or ()}
 
 
-def as_list(tags: dict[str, str]) -> list[dict[str, Any]]:
+def tag_list(tags: dict[str, str]) -> list[dict[str, Any]]:
     """A dictionary as boto3's list of tags."""
     return [{"Key": key, "Value": value} for key, value in tags.items()]

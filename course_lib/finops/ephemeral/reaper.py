@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from course_lib.finops.aws import AwsError, Clients, aws_now, pages, usable_regions
 from course_lib.finops.ephemeral.ending import end_instances
-from course_lib.finops.ephemeral.lease import PROTECTED, Lease, LeaseError, as_dict, read_lease
+from course_lib.finops.ephemeral.lease import Lease, LeaseError, is_protected, read_lease, tags_of
 from course_lib.finops.errors import FinopsError
 
 GRACE = timedelta(hours=1)  # for an instance without a lease, counted from its launch
@@ -138,12 +138,12 @@ def sweep(
 
 def judge(instance: dict[str, Any], region: str, now: datetime, grace: timedelta, without_lease: Action) -> Verdict:
     """What is to be done with one instance, as DescribeInstances tells of it."""
-    tags = as_dict(instance.get("Tags"))
+    tags = tags_of(instance.get("Tags"))
     told = (instance["InstanceId"], region, instance["InstanceType"], instance["State"]["Name"])
     try:
         lease = read_lease(tags)
     except LeaseError as error:
-        if tags.get(PROTECTED, "").strip().lower() == "true":
+        if is_protected(tags):
             return Verdict(*told, "keep", "protected")
         age = now - instance["LaunchTime"]
         if age < grace:
@@ -151,7 +151,7 @@ def judge(instance: dict[str, Any], region: str, now: datetime, grace: timedelta
         if without_lease == "stop" and told[3] in ("stopping", "stopped"):
             return Verdict(*told, "report", f"{error} It is stopped, and its disk still costs money.")
         return Verdict(*told, without_lease, f"{error} It is {_words(age)} old.")
-    if tags.get(PROTECTED, "").strip().lower() == "true":
+    if is_protected(tags):
         return Verdict(*told, "keep", "protected", lease)
     if not lease.expired(now):
         return Verdict(*told, "keep", f"leased for {_words(lease.expires_at - now)} more", lease)
