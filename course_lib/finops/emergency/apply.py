@@ -40,8 +40,8 @@ class EmergencyReport:
         blocked: the starters.
         ended: the instances.
         left: what the plan named and what was left alone, with the reason.
-        usd_per_hour: what an hour costs less than when the plan was made, of what has a known price; with what a blocked
-            group ended by itself.
+        usd_per_hour: what an hour costs less than when the plan was made, of what has a known price; with what a
+            blocked group ended by itself.
         unpriced: how many of those that are gone have no known price.
     """
 

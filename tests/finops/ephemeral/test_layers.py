@@ -1,0 +1,103 @@
+"""Whatever single layer fails, nothing outlives its lease by more than one period of the reaper.
+
+Oracle: DescribeInstances, asked at every period over days of simulated time, against the leases that were granted.
+"""
+
+import contextlib
+import random
+from datetime import timedelta
+
+import pytest
+
+from course_lib.finops.aws import AwsError
+from course_lib.finops.ephemeral import LaunchError, launch, sweep
+from tests.finops.ephemeral.conftest import REGIONS
+
+PERIOD = timedelta(minutes=30)
+HOUR = timedelta(hours=1)
+
+
+def fail(account, layer, draw):
+    """Take one layer away, or make it unreliable, for the next period."""
+    account.heal()
+    if layer == "inside":
+        account.put_to_sleep(guests=True)
+    elif layer == "scheduler":
+        account.put_to_sleep(schedules=True)
+    elif layer == "throttled":
+        account.inject("throttling", "*", chance=0.15)
+    elif layer == "api errors":
+        account.inject(draw.choice(["internal", "unavailable"]), "*", chance=0.15)
+    elif layer == "no new schedules":
+        account.inject("denied", "scheduler.CreateSchedule", chance=0.5)
+
+
+def live(account):
+    """Instance → tags of everything that is not terminated."""
+    return {
+        one["InstanceId"]: {tag["Key"]: tag["Value"] for tag in one.get("Tags", [])}
+        for region in REGIONS
+        for page in account.client("ec2", region=region).get_paginator("describe_instances").paginate()
+        for reservation in page["Reservations"]
+        for one in reservation["Instances"]
+        if one["State"]["Name"] != "terminated"
+    }
+
+
+def days_of_work(account, request_for, plain, layer, *, launches, hours, longest, seed=0):
+    """Launch at random moments under a failing layer, sweep each period; returns instance-days and violations."""
+    draw = random.Random(seed)
+    protected = [plain({"protected": "true"}, region=region)[0] for region in REGIONS]
+    begin, leases, days, late = account.now(), {}, 0.0, []
+    starts = sorted(begin + draw.random() * (hours - longest - 1) * HOUR for _ in range(launches))
+    while account.now() < begin + hours * HOUR:
+        fail(account, layer, draw)
+        while starts and starts[0] <= account.now():
+            starts.pop(0)
+            life = draw.uniform(0.5, longest) * 60
+            asked = request_for(life, region=draw.choice(REGIONS), budget_usd=1e6, tags={"run": str(len(starts))})
+            try:
+                leases |= dict.fromkeys(launch(account, asked).instances, asked.lease.expires_at)
+            except (AwsError, LaunchError):
+                continue  # refused or taken back; whatever is left must end all the same
+        if layer != "reaper" and not (layer == "reaper killed" and draw.random() < 0.5):
+            with contextlib.suppress(AwsError):  # a sweep that fails altogether is a killed reaper
+                sweep(account, regions=REGIONS, apply=True, at_most=None)
+        account.heal()
+        now, alive = account.now(), live(account)
+        days += (len(alive) - len(protected)) * (PERIOD / timedelta(days=1))
+        late += [one for one in alive if one in leases and now >= leases[one] + PERIOD]
+        assert set(protected) <= set(alive)
+        fail(account, layer, draw)
+        account.advance(PERIOD)
+    account.heal()
+    account.advance(PERIOD)
+    sweep(account, regions=REGIONS, apply=True, at_most=None)
+    assert set(live(account)) == set(protected)
+    return days, late
+
+
+LAYERS = ["none", "inside", "scheduler", "reaper", "reaper killed", "throttled", "api errors", "no new schedules"]
+
+
+SLOW = [pytest.param(layer, marks=() if layer == "reaper killed" else pytest.mark.slow) for layer in LAYERS]
+
+
+@pytest.mark.parametrize("layer", SLOW)
+def test_nothing_outlives_its_lease_by_more_than_a_period(account, request_for, plain, layer):
+    days, late = days_of_work(account, request_for, plain, layer, launches=12, hours=9, longest=4)
+    assert late == []
+    assert days > 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_thousand_instance_days(account, request_for, plain):
+    total = 0.0
+    for seed, layer in enumerate(LAYERS):
+        account.reset()
+        work = {"launches": 90, "hours": 96, "longest": 72, "seed": seed}
+        days, late = days_of_work(account, request_for, plain, layer, **work)
+        assert late == [], layer
+        total += days
+    assert total >= 1000
