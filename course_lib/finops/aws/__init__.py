@@ -2,6 +2,17 @@
 
 from course_lib.finops.aws.accounts import Clients, RealAccount, aws_now
 from course_lib.finops.aws.failures import AwsError, in_words, one_line
+from course_lib.finops.aws.kept import KeptClients
 from course_lib.finops.aws.paging import pages, usable_regions
 
-__all__ = ["AwsError", "Clients", "RealAccount", "aws_now", "in_words", "one_line", "pages", "usable_regions"]
+__all__ = [
+    "AwsError",
+    "Clients",
+    "KeptClients",
+    "RealAccount",
+    "aws_now",
+    "in_words",
+    "one_line",
+    "pages",
+    "usable_regions",
+]

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from course_lib.finops.aws.failures import one_line
+from course_lib.finops.aws.kept import KeptClients
 
 ATTEMPTS = 8  # of a call that is throttled; boto3's standard mode waits longer each time, with jitter, up to 20 seconds
 
@@ -28,6 +29,7 @@ class RealAccount:
 
     def __init__(self, session: Any = None) -> None:
         self._given = session
+        self._kept = KeptClients()
 
     @cached_property
     def session(self) -> Any:
@@ -39,7 +41,7 @@ class RealAccount:
         return boto3.Session()
 
     def client(self, service: str, *, region: str | None = None) -> Any:
-        """A client that tries a throttled call again, with growing, jittered pauses.
+        """A client that tries a throttled call again, with growing, jittered pauses; the same one each time.
 
         Raises:
             AwsError: when no region is set anywhere; says how to set one.
@@ -49,7 +51,9 @@ class RealAccount:
         # https://boto3.amazonaws.com/v1/documentation/api/latest/guide/retries.html
         config: Any = Config(retries={"mode": "standard", "total_max_attempts": ATTEMPTS})
         with one_line(f"making a client for {service}"):
-            return self.session.client(service, region_name=region, config=config)
+            return self._kept.get(
+                service, region, lambda: self.session.client(service, region_name=region, config=config)
+            )
 
 
 def aws_now(account: Clients) -> datetime:

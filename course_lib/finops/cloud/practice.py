@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
+from typing import Any
 
+from course_lib.finops.aws import KeptClients
 from course_lib.finops.cloud.back_door import BackDoor
 from course_lib.finops.errors import FinopsError
 from course_lib.runtime import LocalAws
@@ -35,3 +38,9 @@ class PracticeAccount(LocalAws, BackDoor):
                 raise FinopsError.of("start", start.isoformat(), "names no time zone", "add +00:00 for UTC")
             arguments += ["--start", start.isoformat()]
         super().__init__(region, arguments)
+        self._kept = KeptClients()
+
+    def client(self, service: str, *, region: str | None = None, endpoint_url: str | None = None) -> Any:
+        """A boto3 client that is bound to this account, the same one each time; see `LocalAws.client`."""
+        make = partial(super().client, service, region=region, endpoint_url=endpoint_url)
+        return make() if endpoint_url else self._kept.get(service, region, make)
