@@ -15,6 +15,7 @@ from tests.finops.ephemeral.conftest import REGIONS
 
 PERIOD = timedelta(minutes=30)
 HOUR = timedelta(hours=1)
+ALIVE = [{"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}]
 
 
 def fail(account, layer, draw):
@@ -37,10 +38,9 @@ def live(account):
     return {
         one["InstanceId"]: {tag["Key"]: tag["Value"] for tag in one.get("Tags", [])}
         for region in REGIONS
-        for page in account.client("ec2", region=region).get_paginator("describe_instances").paginate()
+        for page in account.client("ec2", region=region).get_paginator("describe_instances").paginate(Filters=ALIVE)
         for reservation in page["Reservations"]
         for one in reservation["Instances"]
-        if one["State"]["Name"] != "terminated"
     }
 
 
