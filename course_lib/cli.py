@@ -236,3 +236,7 @@ def validate(as_json: bool) -> None:
             click.echo(fault)
         click.echo(f"{len(faults)} faults in the catalog" if faults else "the catalog is in order")
     sys.exit(int(bool(faults)))
+
+
+if __name__ == "__main__":
+    main()

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from course_lib import __version__
+
 COURSE = str(Path(sys.executable).with_name("course"))
 
 
@@ -115,3 +117,10 @@ def test_bootstrap_loads_with_the_standard_library_alone():
     program = f"import sys; sys.path.insert(0, {str(root)!r}); import course_lib.runtime.bootstrap"
     done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_module_is_the_command_too():
+    """Oracle: the version in pyproject.toml; `python -m course_lib.cli` once did nothing and said nothing."""
+    command = [sys.executable, "-m", "course_lib.cli", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == f"course, version {__version__}\n"

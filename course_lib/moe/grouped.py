@@ -63,10 +63,12 @@ def mixture_by_group(
     order = torch.where(flat < 0, len(up), flat).argsort(stable=True)  # (tokens * k,), pairs without an expert last
     counts = (flat[:, None] == torch.arange(len(up), device=x.device)).sum(0)  # (experts,)
     token = order // k
-    worked = experts_in_one_call(x[token], counts, up, down, activation=activation, gated=gated)
-    kept = torch.arange(len(order), device=x.device) < counts.sum()
-    # rows beyond the last expert's are whatever the memory held, which a weight of 0 would not undo
-    worked = worked.masked_fill(~kept[:, None], 0) * weights.flatten()[order, None].to(worked.dtype)
+    beyond = (torch.arange(len(order), device=x.device) >= counts.sum())[:, None]  # (tokens * k, 1)
+    # A grouped matmul leaves rows beyond the last expert's as whatever the memory held, in its gradients too, which a
+    # weight of 0 would not undo: both are masked, the outputs below and, by way of x's rows, their gradients here.
+    given = x[token].masked_fill(beyond, 0)
+    worked = experts_in_one_call(given, counts, up, down, activation=activation, gated=gated)
+    worked = worked.masked_fill(beyond, 0) * weights.flatten()[order, None].to(worked.dtype)
     return torch.zeros_like(x).index_add(0, token, worked)
 
 

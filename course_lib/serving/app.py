@@ -15,6 +15,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from course_lib.serving.answers import Answer
@@ -63,7 +64,11 @@ def create_app(served: ServedModel, limits: Limits | None = None) -> FastAPI:
     @app.post("/v1/completions", openapi_extra=_body_schema())
     async def completions(request: Request) -> Response:
         """Continue prompts."""
-        asked = CompletionRequest.parse(await _body(request, limits.body_bytes))
+        try:
+            body = await _body(request, limits.body_bytes)
+        except ClientDisconnect:
+            return Response(status_code=CLIENT_CLOSED_REQUEST)
+        asked = CompletionRequest.parse(body)
         prompts = read_prompts(asked, served, limits)
         mail = Mailbox(every_event=asked.stream)
         jobs = plan_jobs(asked, prompts, served, limits, mail.sink)

@@ -53,6 +53,8 @@ async def shoot(client: httpx.AsyncClient, body: dict[str, Any], due: float, ret
             await asyncio.sleep(wait)
     except httpx.HTTPError as error:
         shot.status, shot.error = 0, type(error).__name__
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        shot.error = f"an answer in another form: {type(error).__name__}"
     shot.seconds = time.perf_counter() - due
     return shot
 
@@ -65,7 +67,7 @@ async def _try(client: httpx.AsyncClient, body: dict[str, Any], due: float, shot
             await response.aread()
             shot.refusals += 1
             shot.error = "429"
-            return float(response.headers.get("Retry-After", "1"))
+            return _seconds(response.headers.get("Retry-After", "1"))
         if shot.status != 200:
             shot.error = f"{shot.status} {_message(await response.aread())}"
             return None
@@ -96,6 +98,11 @@ async def _read(response: httpx.Response, due: float, shot: Shot) -> None:
             else:
                 shot.gap_seconds.append(now - last)
             last = now
+
+
+def _seconds(retry_after: str) -> float:
+    """RFC 9110 allows a date too, which proxies send; a second later it is asked again then."""
+    return float(retry_after) if retry_after.isdecimal() else 1.0
 
 
 def _message(body: bytes) -> str:

@@ -26,11 +26,13 @@ class Question:
         solution: nbgrader id of the cell that the learner fills.
         test: nbgrader id of the cell that grades it.
         points: what it is worth.
+        needs: ids of all cells whose answers the test runs, as the lab's author declares them.
     """
 
     solution: str
     test: str
     points: float
+    needs: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,21 @@ def read_lab(lab: str, layout: Layout) -> Lab:
         if about.get("solution"):
             lines = [line for line in cell.source.split("\n") if "### BEGIN SOLUTION" not in line]
             answers[about["grade_id"]] = "\n".join(line for line in lines if "### END SOLUTION" not in line)
-    return Lab(lab, released, answers, _questions(released))
+    return Lab(lab, released, answers, _questions(released, _declared(lab, layout)))
 
 
-def _questions(released: NotebookNode) -> tuple[Question, ...]:
+def _declared(lab: str, layout: Layout) -> dict[str, list[str]]:
+    """Test cell → the solution cells that it runs, where the lab has a text source that says so."""
+    path = layout.root / "solutions" / f"{lab}.py"
+    if not path.is_file():
+        return {}
+    from grading.release.source import read_lab as read_source
+
+    cells = read_source(path).notebook.cells
+    return {c.metadata["nbgrader"]["grade_id"]: c.metadata["exercises"] for c in cells if "exercises" in c.metadata}
+
+
+def _questions(released: NotebookNode, declared: dict[str, list[str]]) -> tuple[Question, ...]:
     found: list[Question] = []
     solution = ""
     for cell in released.cells:
@@ -78,7 +91,8 @@ def _questions(released: NotebookNode) -> tuple[Question, ...]:
         if about.get("solution") and not about.get("grade"):
             solution = about["grade_id"]
         elif about.get("grade") and not about.get("solution") and cell.cell_type == "code":
-            found.append(Question(solution, about["grade_id"], float(about["points"])))
+            needs = frozenset(declared.get(about["grade_id"], ())) | {solution}
+            found.append(Question(solution, about["grade_id"], float(about["points"]), needs))
     if len(found) < 2:
         raise GradingError(f"The demonstration class needs a lab with 2 tested questions; this one has {len(found)}.")
     return tuple(found)
@@ -90,13 +104,17 @@ class Draft:
     def __init__(self, lab: Lab, *, answered: tuple[str, ...] | None = None) -> None:
         self.lab = lab
         self.notebook = copy.deepcopy(lab.released)
-        self.deserved = 0.0
+        self.lost: set[str] = set()  # solution cells without a right answer
         for name, text in lab.answers.items():
             if answered is None or name in answered:
                 self.cell(name).source = text
-        for question in lab.questions:
-            if answered is None or question.solution in answered:
-                self.deserved += question.points
+            else:
+                self.lost.add(name)
+
+    @property
+    def deserved(self) -> float:
+        """The points of the questions whose tests run right answers only."""
+        return sum(question.points for question in self.lab.questions if not question.needs & self.lost)
 
     def cell(self, name: str) -> NotebookNode:
         """The cell with an nbgrader id."""
@@ -116,13 +134,13 @@ class Draft:
         question = self.question(number)
         cell = self.cell(question.solution)
         cell.source = faults.inject(cell.source, statements.replace("{points}", str(question.points)))
-        self.deserved -= question.points
+        self.lost.add(question.solution)
         return self
 
 
 def drafts(lab: Lab) -> dict[str, Draft]:
     """Every demonstration submission by learner, deterministic."""
-    half = tuple(question.solution for question in lab.questions[: (len(lab.questions) + 1) // 2])
+    half = tuple(name for question in lab.questions[: (len(lab.questions) + 1) // 2] for name in question.needs)
     return {
         "perfect": Draft(lab),
         "half-right": Draft(lab, answered=half),
@@ -147,7 +165,7 @@ def _syntax_error(draft: Draft) -> Draft:
     question = draft.question(1)
     cell = draft.cell(question.solution)
     cell.source = faults.break_syntax(cell.source)
-    draft.deserved -= question.points
+    draft.lost.add(question.solution)
     return draft
 
 
@@ -155,7 +173,7 @@ def _deleted_cells(draft: Draft) -> Draft:
     """One test cell is gone, which costs nothing, and one question altogether, which costs its points."""
     kept, lost = draft.question(-2), draft.question(-1)
     draft.notebook.cells = faults.without(draft.notebook.cells, kept.test, lost.solution, lost.test)
-    draft.deserved -= lost.points
+    draft.lost.add(lost.solution)
     return draft
 
 
@@ -163,7 +181,7 @@ def _edited_test(draft: Draft) -> Draft:
     question = draft.question(-2)
     draft.cell(question.solution).source = draft.stub(question.solution)
     draft.cell(question.test).source = f"{question.points}"
-    draft.deserved -= question.points
+    draft.lost.add(question.solution)
     return draft
 
 
@@ -172,7 +190,7 @@ def _skipped_test(draft: Draft) -> Draft:
     question = draft.question(-2)
     draft.cell(question.solution).source = draft.stub(question.solution)
     draft.cell(question.test).metadata["tags"] = ["skip-execution"]
-    draft.deserved -= question.points
+    draft.lost.add(question.solution)
     return draft
 
 

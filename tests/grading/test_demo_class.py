@@ -75,6 +75,16 @@ def test_a_fault_goes_into_the_functions_body():
         ast.parse(faults.break_syntax("def f(x):\n    return x"))
 
 
+def test_an_answer_that_others_build_on_costs_their_points_too(tmp_path):
+    """Oracle: lab 09 by hand: sort_by_expert has 3 points, and parallel_layer, with 3 more, calls it."""
+    lab = "lab09-expert-parallel"
+    for folder in ("solutions", "labs"):
+        shutil.copytree(REPOSITORY / folder, tmp_path / folder)
+    deserved = expected(lab, Layout(tmp_path, folder="grading/demo"))
+    assert deserved["perfect"] - deserved["own-score"] == 3 + 3
+    assert 0 < deserved["half-right"] < deserved["perfect"]
+
+
 def test_a_difference_is_named(released):
     assert undeserved({"perfect": 7.0}, LAB, released) == []
     assert undeserved({"spy": 7.0}, LAB, released) == ["spy got 7.0 points and deserves 0"]

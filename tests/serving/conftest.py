@@ -40,7 +40,8 @@ def model() -> MoEModel:
             if parameter.dim() > 1:
                 parameter.mul_(8)
         made.tok_embeddings.weight[POISON] = float("nan")
-        made.output.weight[POISON] = -made.output.weight[:POISON].mean(0)
+    # nor does any text come to it, sampled or not: what breaks is what a test breaks
+    made.output.register_forward_hook(lambda module, inputs, out: out.index_fill(-1, torch.tensor([POISON]), -1e4))
     return made.eval()
 
 

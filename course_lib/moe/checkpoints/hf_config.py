@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from course_lib.catalog import ModelConfig
+from pydantic import ValidationError
+
+from course_lib.catalog import ModelConfig, is_number
 from course_lib.moe.checkpoints.architectures import ARCHITECTURES, Architecture, architecture
 from course_lib.moe.config import MoEConfig
 from course_lib.moe.errors import MoEError
@@ -39,8 +41,7 @@ def config_from_hf(config: Mapping[str, Any], **options: Any) -> tuple[ModelConf
 
     Raises:
         MoEError: for a family that is not known, keys that are missing (all listed), or a feature that the model here
-            does not have.
-        ValueError: for numbers that don't fit together.
+            does not have, or numbers that don't fit together.
 
     Source: Hugging Face `MixtralConfig`, `OlmoeConfig`, `Qwen3MoeConfig`; `load_balancing_loss_func`.
     """
@@ -51,9 +52,10 @@ def config_from_hf(config: Mapping[str, Any], **options: Any) -> tuple[ModelConf
     if missing:
         told = {key: renamed.get(key) for key in missing}
         raise MoEError.of("config.json", told, "must be whole numbers", "take the config.json of the weights")
+    _refuse_other_kinds(renamed)
     _refuse_other_features(renamed)
     biases = bool(renamed.get("attention_bias", False))
-    shape = ModelConfig(
+    numbers: dict[str, Any] = dict(
         name=str(config.get("_name_or_path") or family.name),
         **{ours: renamed[theirs] for ours, theirs in SHAPE.items()},
         kv_heads=renamed.get("num_key_value_heads") or 0,
@@ -71,6 +73,12 @@ def config_from_hf(config: Mapping[str, Any], **options: Any) -> tuple[ModelConf
         dropout=bool(renamed.get("attention_dropout", 0.0)),
         **_dense_layers(renamed),
     )
+    try:
+        shape = ModelConfig(**numbers)
+    except ValidationError as error:
+        faults = [(".".join(map(str, fault["loc"])), fault["msg"]) for fault in error.errors(include_url=False)]
+        reasons = "; ".join(f"{name}: {text}" if name else text for name, text in faults)
+        raise MoEError.of("config.json", family.name, f"({reasons})", "take the config.json of the weights") from error
     coefficient = renamed.get("router_aux_loss_coef", family.balance_loss)
     from_file: dict[str, Any] = {
         "normalize": bool(renamed.get("norm_topk_prob")) if family.normalize is None else family.normalize,
@@ -140,6 +148,20 @@ def _rope_theta(config: Mapping[str, Any], family: Architecture) -> float:
     parameters = config.get("rope_parameters") or {}
     theta = parameters.get("rope_theta", config.get("rope_theta"))  # the second is transformers 4's place
     return float(family.rope_theta if theta is None else theta)
+
+
+def _refuse_other_kinds(config: Mapping[str, Any]) -> None:
+    """Raise `MoEError` for what may be left out, but not be something else."""
+    alone, window = config.get("mlp_only_layers") or [], config.get("sliding_window")
+    found = {
+        "mlp_only_layers": not isinstance(alone, list) or not all(type(number) is int for number in alone),
+        "router_aux_loss_coef": not is_number(config.get("router_aux_loss_coef", 0.0)),
+        "sliding_window": window is not None and not is_number(window),
+    }
+    told = {name: config[name] for name, is_other in found.items() if is_other}
+    if told:
+        limit = "must be numbers, mlp_only_layers a list of whole ones"
+        raise MoEError.of("config.json", told, limit, "take the config.json of the weights")
 
 
 def _refuse_other_features(config: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from course_lib.moe.errors import MoEError, check_count
 
 ExpertWeighting = Literal["load", "tokens"]
+COUNTS = (torch.int64, torch.int32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +20,7 @@ class Update:
     """What a client sends back after its local steps.
 
     Args:
-        weights: of its whole model, by the model's names.
+        weights: of its whole model, by the model's names, on the CPU.
         tokens: that it trained on.
         loads: beginning of the names of a mixture's experts, such as "layers.0.feed_forward.experts." → (experts,) of
             int64, the tokens that each of them worked on. The first axis of these tensors is the expert's number.
@@ -28,6 +29,11 @@ class Update:
     weights: Mapping[str, Tensor] = field(repr=False)
     tokens: int
     loads: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def bytes_(self) -> int:
+        """Bytes of its tensors: what a client sends, without names and shapes."""
+        return sum(value.nbytes for value in (*self.weights.values(), *self.loads.values()))
 
 
 def average(updates: Sequence[Update], *, experts: ExpertWeighting = "load") -> dict[str, Tensor]:
@@ -44,8 +50,8 @@ def average(updates: Sequence[Update], *, experts: ExpertWeighting = "load") -> 
         Weights by name, of the clients' types. Whole numbers, such as a hash router's table, are the first client's.
 
     Raises:
-        MoEError: for no updates, a client without tokens, models that differ, a load of another shape, or weights that
-            are not finite.
+        MoEError: for no updates, a client without tokens or weights, models that differ, a load of another shape or
+            of numbers that are no counts, or weights that are not finite.
 
     Source: McMahan et al. 2017 (arXiv:1602.05629) algorithm 1. The weighting of experts by load is this course's.
     """
@@ -90,6 +96,8 @@ def load_shares(loads: Tensor, shares: Tensor) -> Tensor:
 def _check(update: Update, first: Update, number: int) -> None:
     check_count(f"tokens of client {number}", update.tokens)
     own, expected = ({name: value.shape for name, value in u.weights.items()} for u in (update, first))
+    if not own:
+        raise MoEError.of(f"weights of client {number}", [], "are none", "give Engine.full_state()")
     if own != expected:
         differing = sorted(name for name in own.keys() | expected.keys() if own.get(name) != expected.get(name))
         raise MoEError.of(
@@ -100,12 +108,12 @@ def _check(update: Update, first: Update, number: int) -> None:
             f"loads of client {number}", list(update.loads), f"are not of {list(first.loads)}", "count the same layers"
         )
     for prefix, load in update.loads.items():
-        stacked = {len(value) for name, value in update.weights.items() if name.startswith(prefix)}
-        if stacked != {len(load)} or bool((load < 0).any()):
+        stacked = {value.shape[:1] for name, value in update.weights.items() if name.startswith(prefix)}
+        if stacked != {load.shape} or load.dtype not in COUNTS or bool((load < 0).any()):
             raise MoEError.of(
                 f"loads of client {number} at {prefix}",
                 load.tolist(),
-                f"must be one count, 0 or more, for each expert of {sorted(stacked) or 'no tensor'}",
+                f"must be one whole number, 0 or more, for each expert of {[tuple(s) for s in stacked] or 'no tensor'}",
                 "give the sum of Routing.load()",
             )
     for name, value in update.weights.items():

@@ -48,10 +48,13 @@ class Round:
         losses: client → mean cross-entropy before each of its local steps, nats per token.
         loads: client → (layers, experts) of int64, tokens that each expert of each mixture worked on, all steps
             together.
+        bytes_sent: over the network, all clients together: the server's weights to each, its weights and loads back.
+            Counted from the tensors, in the types that they have, without names, shapes or compression.
     """
 
     losses: dict[str, list[float]]
     loads: dict[str, Tensor]
+    bytes_sent: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +121,8 @@ def federate(
             raise MoEError(f"Round {number}, clients {listed}: {error}") from error
         losses = {name: values for name, (_, values) in zip(names, done, strict=True)}
         loads = {name: torch.stack(list(u.loads.values())) for name, (u, _) in zip(names, done, strict=True)}
-        history.append(Round(losses, loads))
+        sent = sum(2 * update.bytes_ - sum(load.nbytes for load in update.loads.values()) for update, _ in done)
+        history.append(Round(losses, loads, sent))
         if on_round is not None:
             on_round(number, server)
         start = server

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from course_lib.models import GPT
 from course_lib.moe.inference.batched_decoder import BatchedDecoder
 from course_lib.moe.inference.requests import check_request
-from course_lib.moe.inference.sampling import Sampling
+from course_lib.moe.inference.sampling import Sampling, check_finite
 
 
 def generate(
@@ -34,7 +34,8 @@ def generate(
         The new tokens.
 
     Raises:
-        MoEError: for an empty prompt, an unknown token, more tokens than the context, or bad sampling numbers.
+        MoEError: for an empty prompt, an unknown token, more tokens than the context, bad sampling numbers, or
+            logits that are not finite.
     """
     sampling = Sampling(temperature=temperature, top_p=top_p, top_k=top_k, seed=seed, stop=tuple(stop))
     check_request(model.config, prompt_tokens, max_new_tokens)
@@ -42,5 +43,8 @@ def generate(
     slot = decoder.admit(prompt_tokens, max_new_tokens, sampling)
     tokens: list[int] = []
     while decoder.running:
-        tokens.append(decoder.step()[slot].token)
+        emitted = decoder.step()[slot]
+        if emitted.finished == "error":
+            check_finite(emitted.logits)
+        tokens.append(emitted.token)
     return tokens

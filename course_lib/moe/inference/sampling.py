@@ -9,6 +9,9 @@ from torch import Tensor
 
 from course_lib.moe.errors import MoEError, check_count, check_not_negative
 
+SEEDS = 2**64  # of PyTorch's generators
+COLDEST = torch.finfo(torch.float32).tiny  # logits are divided in fp32, where less would be 0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
@@ -37,6 +40,11 @@ class Sampling:
         check_not_negative("temperature", self.temperature, "give 0.0 for greedy, or one such as 0.8")
         check_count("top_k", self.top_k, minimum=0)
         check_count("seed", self.seed, minimum=0)
+        if self.seed >= SEEDS:
+            raise MoEError.of("seed", self.seed, f"must be below {SEEDS}", "give one such as 0")
+        given: object = self.stop
+        if not isinstance(given, tuple) or not all(isinstance(token, int) for token in self.stop):
+            raise MoEError.of("stop", given, "must be a tuple of token ids", "give one such as (0,)")
         if isinstance(self.top_p, bool) or not isinstance(self.top_p, int | float) or not 0 < self.top_p <= 1:
             raise MoEError.of("top_p", self.top_p, "must be above 0 and at most 1", "give 1.0 for all tokens")
 
@@ -64,8 +72,8 @@ def filtered(logits: Tensor, sampling: Sampling) -> Tensor:
         probabilities = ordered.softmax(-1)
         # What lies before a token decides: the token that crosses the bound still belongs to the nucleus.
         before = probabilities.cumsum(-1) - probabilities  # (..., vocab)
-        out = (before >= sampling.top_p).scatter(-1, order, before >= sampling.top_p)
-        kept = kept.masked_fill(out, -torch.inf)
+        beyond = (before >= sampling.top_p) & (before > 0)  # a tiny bound is 0 in fp32, and the likeliest stays
+        kept = kept.masked_fill(beyond.scatter(-1, order, beyond), -torch.inf)
     return kept
 
 
@@ -80,10 +88,17 @@ def draw(logits: Tensor, sampling: Sampling, generator: torch.Generator) -> int:
     Raises:
         MoEError: when the logits are not finite.
     """
-    if not bool(torch.isfinite(logits).all()):
-        bad = int((~torch.isfinite(logits)).sum())
-        raise MoEError.of("logits", f"{bad} not finite", "can't be drawn from", "look for NaN or inf in the weights")
-    if sampling.temperature == 0:
+    check_finite(logits)
+    if sampling.temperature < COLDEST:
         return int(logits.argmax())
-    probabilities = filtered(logits, sampling).softmax(-1)  # (vocab,)
+    # The largest moved to 0, which changes no probability: divided by a small temperature, it would be infinite.
+    moved = logits.float() - logits.float().max()  # (vocab,)
+    probabilities = filtered(moved, sampling).softmax(-1)  # (vocab,)
     return int(torch.multinomial(probabilities, 1, generator=generator))
+
+
+def check_finite(logits: Tensor) -> None:
+    """Raise `MoEError` for logits of which some are not finite."""
+    bad = int((~torch.isfinite(logits)).sum())
+    if bad:
+        raise MoEError.of("logits", f"{bad} not finite", "can't be drawn from", "look for NaN or inf in the weights")

@@ -16,6 +16,7 @@ from course_lib.moe.errors import check_count
 from course_lib.moe.inference.cache import PagedCache
 from course_lib.moe.inference.forward import cached_forward, check_causal
 from course_lib.moe.inference.requests import check_request
+from course_lib.moe.inference.sampling import check_finite
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def generate_speculatively(
         The tokens, and how many guesses were right.
 
     Raises:
-        MoEError: for a request that `generate` refuses, or numbers below 1.
+        MoEError: for a request that `generate` refuses, numbers below 1, or logits that are not finite.
 
     Source: Leviathan et al. 2023 (arXiv:2211.17192) for the check, here with probabilities 0 and 1; Zhang et al. 2023
         (arXiv:2309.08168) for a draft that is a part of the model itself.
@@ -75,7 +76,9 @@ def generate_speculatively(
     total = len(prompt_tokens) + max_new_tokens
     cache = PagedCache.of(model, tokens=total)
     handle = cache.open(total)
-    last = int(cached_forward(model, torch.tensor([list(prompt_tokens)]), cache, [handle])[0, -1].argmax())
+    first = cached_forward(model, torch.tensor([list(prompt_tokens)]), cache, [handle])[0, -1]  # (vocab,)
+    check_finite(first)
+    last = int(first.argmax())
     tokens, drafted, accepted, checks = [last], 0, 0, 0
     while len(tokens) < max_new_tokens and last not in stop:
         known = cache.length(handle)
@@ -86,6 +89,7 @@ def generate_speculatively(
             guesses.append(int(logits[0, -1].argmax()))
         cache.truncate(handle, known)
         checked = cached_forward(model, torch.tensor([[last, *guesses]]), cache, [handle], every_logit=True)
+        check_finite(checked)
         truth = checked[0].argmax(-1).tolist()  # truth[i] follows guess i - 1
         right = next((i for i, guess in enumerate(guesses) if guess != truth[i]), len(guesses))
         new = truth[: right + 1]

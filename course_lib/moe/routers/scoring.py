@@ -82,9 +82,11 @@ def scores(x: Tensor, weight: Tensor, place: Place) -> Tensor:
         (tokens, experts), fp32.
 
     Raises:
-        MoEError: for x of another shape, or scores that are not finite. Compiled code leaves the second check out: it
-            would have to wait for the values.
+        MoEError: for x of another shape or type, or scores that are not finite. Compiled code leaves the last check
+            out: it would have to wait for the values.
     """
+    if not x.is_floating_point():
+        raise MoEError.of("x", x.dtype, "must be a floating type", "give hidden states, x.float()")
     if x.dim() != 2 or x.shape[1] != weight.shape[1]:
         raise MoEError.of("x", tuple(x.shape), f"must be (tokens, {weight.shape[1]})", "match hidden_size")
     with torch.autocast(x.device.type, enabled=False):

@@ -1,4 +1,4 @@
-"""Search for the shape of a mixture with Ray Tune: experts, top-k, capacity and balance at equal active parameters."""
+"""Search for the shape of a mixture, by Ray Tune or in this process, at equal active parameters."""
 
 from course_lib.moe.search.results import SearchResult, Trial, pareto_front
 from course_lib.moe.search.space import SearchSpace, Setting, with_setting

@@ -47,15 +47,29 @@ class SearchResult:
 
     Args:
         trials: in the order of their numbers.
+
+    Raises:
+        MoEError: when no trial has a finite loss, so that there is nothing to compare.
     """
 
     trials: tuple[Trial, ...]
 
+    def __post_init__(self) -> None:
+        if not any(math.isfinite(trial.loss) for trial in self.trials):
+            told = "; the first failed so: " + self.trials[0].failed if self.trials else ""
+            raise MoEError.of(
+                "trials",
+                len(self.trials),
+                f"hold no finite loss{told}",
+                "give steps, seconds or learning_rate that work",
+            )
+
     @property
     def finalists(self) -> tuple[Trial, ...]:
         """The trials that took the most steps: losses after fewer do not compare with theirs."""
-        most = max(trial.steps for trial in self.trials)
-        return tuple(trial for trial in self.trials if trial.steps == most and math.isfinite(trial.loss))
+        judged = [trial for trial in self.trials if math.isfinite(trial.loss)]
+        most = max(trial.steps for trial in judged)
+        return tuple(trial for trial in judged if trial.steps == most)
 
     @property
     def best(self) -> Trial:

@@ -72,6 +72,10 @@ def with_setting(config: MoETrainConfig, setting: Setting) -> MoETrainConfig:
     hidden size h in each, a layer has h E + (k + s) m h F active parameters, router included; F is rounded. More
     experts of the same k therefore cost nothing per token, and a larger k makes them smaller.
 
+    A token's only expert is weighted by its probability as it is, whatever `normalize` and `softmax` say: scaled to sum
+    to 1, one weight is always 1, no loss on the text reaches the router, and a search over k would compare k = 2 with a
+    router that can't learn.
+
     Args:
         config: the run whose active parameters count.
         setting: the combination.
@@ -79,6 +83,8 @@ def with_setting(config: MoETrainConfig, setting: Setting) -> MoETrainConfig:
     Raises:
         MoEError: for a combination that makes no layer, such as more experts per token than experts, or leaves an
             expert no width.
+
+    Source: Fedus et al. 2021 (arXiv:2101.03961) eq. 2 for the weight of a single expert.
     """
     model, moe = config.model, config.moe or MoEConfig.of(config.model)
     if setting.experts_per_token > setting.experts:
@@ -87,6 +93,13 @@ def with_setting(config: MoETrainConfig, setting: Setting) -> MoETrainConfig:
         )
     for name in ("experts", "experts_per_token"):
         check_count(name, getattr(setting, name))
+    if setting.experts_per_token == 1 and moe.router == "noisy_topk":
+        raise MoEError.of(
+            "experts_per_token",
+            1,
+            "gives a noisy_topk router the weight 1 for every token",
+            "use 2, or router='switch'",
+        )
     matrices = 3 if model.gated_ffn else 2
     before = (model.experts_per_token + model.shared_experts) * matrices * model.expert_hidden_size + model.experts
     visited = (setting.experts_per_token + model.shared_experts) * matrices
@@ -100,7 +113,8 @@ def with_setting(config: MoETrainConfig, setting: Setting) -> MoETrainConfig:
         "experts_per_token": setting.experts_per_token,
         "expert_hidden_size": width,
     }
+    alone: dict[str, Any] = {"softmax": "before", "normalize": False} if setting.experts_per_token == 1 else {}
     layer = dataclasses.replace(
-        moe, **shape, capacity_factor=setting.capacity_factor, balance_loss=setting.balance_loss
+        moe, **shape, **alone, capacity_factor=setting.capacity_factor, balance_loss=setting.balance_loss
     )
     return dataclasses.replace(config, model=dataclasses.replace(model, **shape), moe=layer)

@@ -1,5 +1,6 @@
 """Alarms on runs that were broken on purpose, and silence on one that was not."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -40,6 +41,14 @@ def test_a_saturated_router_and_its_logits(tmp_path):
     found = kinds(run(tmp_path, lambda weight: weight.mul_(5000)))
     assert {(0, "saturated router"), (0, "large logits")} <= found
     assert all(layer == 0 for layer, _ in found)
+
+
+@pytest.mark.parametrize(("share", "saturated"), [(0.049, True), (0.051, False)])
+def test_saturation_is_a_share_of_the_largest_entropy(share, saturated):
+    """Oracle: the entropy of 8 equal probabilities is log 8 nats."""
+    state = {"load": [2] * 8, "entropy": share * float(np.log(8)), "largest_logit": 1.0, "dropped": 0.0}
+    found = alarms([{"step": step, "layers": [state]} for step in range(5)])
+    assert [alarm.kind for alarm in found] == ["saturated router"] * saturated
 
 
 def test_dropped_tokens(tmp_path):

@@ -51,6 +51,13 @@ def test_chance_information_is_what_independent_draws_show_on_average():
     assert np.mean(shown) == pytest.approx(expected, rel=0.1)
 
 
+def test_rows_and_experts_that_never_occur_add_nothing_to_chance():
+    """Oracle: Miller 1955 by hand: 1 degree of freedom of a 2 x 2 table of 10 counts, empty rows or not."""
+    expected = 1 / (2 * 10 * math.log(2))
+    assert chance_information(torch.tensor([[4, 1], [2, 3]])) == pytest.approx(expected)
+    assert chance_information(torch.tensor([[4, 0, 1], [0, 0, 0], [2, 0, 3], [0, 0, 0]])) == pytest.approx(expected)
+
+
 def test_effective_experts_goes_from_one_to_all():
     assert effective_experts(torch.tensor([5, 5, 5, 5])) == pytest.approx(4.0)
     assert effective_experts(torch.tensor([9, 0, 0])) == pytest.approx(1.0)
@@ -81,6 +88,8 @@ def test_favorite_tokens_leaves_out_rare_ones_and_orders_by_lift():
     named = favorite_tokens(table, 0, most=5, at_least=5)
     assert [token for token, _, _ in named] == [1, 3, 2]
     assert named[0][1] == 40
+    assert [token for token, _, _ in favorite_tokens(table, 0, at_least=50)] == [1, 3, 2]  # 50 is not below 50
+    assert [token for token, _, _ in favorite_tokens(table, 0, at_least=51)] == [3]
 
 
 @pytest.mark.parametrize(

@@ -198,3 +198,15 @@ def test_the_mean_over_real_ranks_is_one_processs_loss(launch_ranks):
     expected = float(load_balance_loss(routing_of(scores)))
     assert np.mean([shared for shared, _ in found]) == pytest.approx(expected, rel=1e-6)
     assert np.mean([alone for _, alone in found]) > expected + 1e-4
+
+
+def test_the_loss_of_each_sequence_is_its_own_ranks_alone():
+    """Oracle: the loss of each sequence by itself, whatever other ranks have counted."""
+    probabilities = torch.rand(12, 4, generator=torch.Generator().manual_seed(4)).softmax(-1)
+    weights, experts = probabilities.topk(2)
+    rows = [slice(first, first + 4) for first in (0, 4, 8)]
+    alone = [load_balance_loss(Routing(experts[r], weights[r], probabilities[r], probabilities[r])) for r in rows]
+    others = torch.tensor([9.0, 1.0, 0.0, 2.0, 6.0])  # choices of each expert, and tokens
+    routing = Routing(experts, weights, probabilities, probabilities)
+    together = load_balance_loss(routing, lambda counted: (counted + others) / 2, sequences=3)
+    torch.testing.assert_close(together, torch.stack(alone).mean())

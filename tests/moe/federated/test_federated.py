@@ -4,10 +4,9 @@ import dataclasses
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
-from course_lib.distributed import build_engine, markov_batches, train
+from course_lib.arithmetic import count_parameters
+from course_lib.distributed import TrainingSetupError, build_engine, markov_batches, train
 from course_lib.models import Batch, Batches, MarkovText
 from course_lib.moe import MoEConfig, MoEError, MoETrainConfig, load_corpus, moe_config, moe_layers
 from course_lib.moe.federated import Client, Update, average, domain_clients, federate
@@ -123,22 +122,6 @@ def test_an_expert_keeps_out_of_the_average_of_clients_that_never_used_it():
     assert by_tokens["layers.0.feed_forward.experts.up"].flatten().tolist() == [3.0, 3.5, 4.0]
 
 
-@given(st.lists(st.tuples(st.integers(1, 50), st.lists(st.integers(0, 9), min_size=3, max_size=3)), min_size=1))
-def test_every_weight_is_the_mean_that_numpy_takes(clients):
-    """Oracle: numpy.average with the weights that the docstring states."""
-    import numpy as np
-
-    generator = torch.Generator().manual_seed(0)
-    values = torch.randn(len(clients), 3, 2, 2, generator=generator)
-    updates = [Update({"e.up": v}, n, {"e.": torch.tensor(load)}) for v, (n, load) in zip(values, clients, strict=True)]
-    found = average(updates)["e.up"].numpy()
-    tokens = np.array([n for n, _ in clients])
-    for expert in range(3):
-        load = np.array([load[expert] for _, load in clients])
-        expected = np.average(values[:, expert].double().numpy(), axis=0, weights=load if load.any() else tokens)
-        assert np.allclose(found[expert], expected, atol=1e-6)
-
-
 def test_rounds_learn_every_domain_and_go_on_in_each_clients_text():
     """Oracle: the second round run by hand from the first one's weights and batches."""
     corpus = load_corpus(("code", "satire"))
@@ -170,6 +153,17 @@ def test_a_clients_text_is_of_its_domain_alone():
             assert row.tobytes() not in other_text
 
 
+@pytest.mark.parametrize("router", ["topk", "hash"])
+def test_a_rounds_bytes_are_the_model_there_and_back(router):
+    """Oracle: the counter of parameters, 4 bytes each, and 8 for each count; a hash router has nothing to send."""
+    config = small(moe={"router": router})
+    clients = [client(config, name, seed) for name, seed in (("a", 1), ("b", 2), ("c", 3))]
+    count = count_parameters(SHAPE)
+    weights = 4 * (count.total - (count.router if router == "hash" else 0))
+    for one in federate(config, clients, rounds=2, local_steps=1).rounds:
+        assert one.bytes_sent == 3 * (2 * weights + 8 * SHAPE.layers * SHAPE.experts)
+
+
 def nan_weights():
     updates = two(([1, 1, 1], [1, 1, 1]))
     updates[1].weights["dense"][0] = float("nan")
@@ -183,10 +177,27 @@ def nan_weights():
         (two(([1, 1, 1], [1, 1, 1]), tokens=(3, 0)), "tokens of client 1"),
         (two(([1, 1, 1], [1, 1])), "loads of client 1"),
         (two(([1, 1, 1], [1, -1, 1])), "loads of client 1"),
+        (two(([1, 1, 1], [1.0, float("nan"), 1.0])), "whole number"),
+        (two(([1, 1, 1], [[1, 1], [1, 1], [1, 1]])), "whole number"),
+        ([Update({"e.scale": torch.tensor(1.0)}, 1, {"e.": torch.tensor([1])})], "whole number"),
+        ([Update({"dense": torch.ones(1)}, 1, {"e.": torch.tensor([1])})], "no tensor"),
+        ([Update({}, 1)], "weights of client 0"),
         ([two(([1, 1, 1], [1, 1, 1]))[0], Update({"dense": torch.ones(1)}, 1)], "differ from client 0's"),
         (nan_weights(), "not finite"),
     ],
-    ids=["none", "no-tokens", "short-load", "negative-load", "other-model", "nan"],
+    ids=[
+        "none",
+        "no-tokens",
+        "short-load",
+        "negative-load",
+        "nan-load",
+        "matrix-load",
+        "scalar-expert",
+        "no-expert",
+        "empty",
+        "other-model",
+        "nan",
+    ],
 )
 def test_updates_that_make_no_mean_are_refused(updates, match):
     """Oracle: the rules in `average`'s docstring."""
@@ -208,6 +219,15 @@ def test_bad_runs_are_refused_before_anybody_trains():
             federate(config, **({"clients": [one], "rounds": 1, "local_steps": 1} | bad))
     with pytest.raises(MoEError, match="is not known"):
         federate(config, [one], rounds=1, local_steps=1, experts="load-balanced")
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(2, 8), (4, 7)])
+def test_a_client_with_batches_of_another_shape_is_refused(rows, columns):
+    """Oracle: the rule in `federate`'s docstring; such a client's tokens would be counted wrongly."""
+    config = small()
+    other = Client("b", Batches(MarkovText(SHAPE.vocab_size, seed=1), rows, columns, seed=1))
+    with pytest.raises(TrainingSetupError):
+        federate(config, [client(config, "a", 1), other], rounds=1, local_steps=1)
 
 
 def test_a_client_that_diverges_is_named():

@@ -111,3 +111,14 @@ def test_requests_beyond_slots_and_cache_are_refused_and_change_nothing():
     with pytest.raises(MoEError, match=f"slot={first} is not taken"):
         decoder.release(first)
     assert (decoder.free_slots, decoder.free_tokens) == (1, 32)
+
+
+def test_a_prompt_that_breaks_the_model_leaves_no_slot_and_no_block_taken():
+    """Oracle: the decoder's own numbers before; a NaN in the embedding of the prompt's token."""
+    model = mixture()
+    model.tok_embeddings.weight.data[7] = torch.nan
+    decoder = BatchedDecoder(model, max_sequences=2, max_tokens=64)
+    for _ in range(3):
+        with pytest.raises(MoEError, match="router logits in layer 0"):
+            decoder.admit([7], 5)
+    assert (decoder.free_slots, decoder.free_tokens, decoder.running) == (2, 64, ())

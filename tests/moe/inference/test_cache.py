@@ -3,12 +3,17 @@
 import pytest
 import torch
 
+from course_lib.catalog import gpt_config
+from course_lib.models import GPT
 from course_lib.moe import MoEConfig, MoEError, MoEModel, moe_config
 from course_lib.moe.inference import PagedCache, cached_forward, generate
-from tests.moe.inference.small_models import dense, mixture, sharpened, tokens
+from tests.moe.inference.small_models import VOCAB, dense, mixture, sharpened, tokens
 
 MODELS = {
     "dense": dense,
+    "learned-positions": lambda: sharpened(
+        GPT(gpt_config(layers=2, hidden_size=32, heads=2, vocab_size=VOCAB, context_length=64))
+    ),
     "mixture": mixture,
     "one-expert": lambda: mixture(experts=1, experts_per_token=1),
     "k-is-e": lambda: mixture(experts=4, experts_per_token=4),
@@ -69,6 +74,23 @@ def test_a_block_that_held_nan_does_not_poison_its_next_owner():
     with torch.no_grad():
         full = model(x)[:, -1:]
     torch.testing.assert_close(cached_forward(model, x, cache, [handle]), full, atol=1e-5, rtol=1e-5)
+
+
+def test_blocks_that_held_nan_do_not_poison_sequences_that_share_a_step():
+    """Oracle: the full forward pass; the shorter sequence's rows beyond its end are hidden, not absent."""
+    model, texts = mixture(), [tokens(1, n, seed=n) for n in (3, 14)]
+    cache = PagedCache.of(model, tokens=64)
+    first = cache.open(64)
+    cache.keys[:, 16:], cache.values[:, 16:] = torch.nan, torch.nan
+    cache.close(first)
+    handles = [cache.open(32), cache.open(32)]
+    for text, handle in zip(texts, handles, strict=True):
+        cached_forward(model, text, cache, [handle])
+    together = cached_forward(model, torch.tensor([[5], [6]]), cache, handles)
+    for row, text, new in zip(together, texts, (5, 6), strict=True):
+        with torch.no_grad():
+            alone = model(torch.cat((text, torch.tensor([[new]])), 1))[0, -1]
+        torch.testing.assert_close(row[0], alone, atol=1e-5, rtol=1e-5)
 
 
 def test_a_cut_sequence_goes_on_as_if_the_rest_had_never_been():

@@ -7,6 +7,7 @@ import torch
 
 from course_lib.moe import MoEError, moe_layers
 from course_lib.moe.inference import generate, offload
+from course_lib.moe.inference.expert_cache import LayerHits, LeastFrequentlyUsed
 from tests.moe.inference.small_models import dense, mixture, tokens
 
 
@@ -126,13 +127,49 @@ def test_a_dense_model_has_nothing_to_offload(tmp_path):
 @pytest.mark.parametrize("prefetch", [None, "router"])
 def test_a_file_cut_off_while_in_use_is_an_error_that_names_it(model, tmp_path, prefetch):
     """Oracle: which file was cut."""
-    with offload(model, tmp_path, capacity=2, prefetch=prefetch, keep=True):
+    with offload(model, tmp_path, capacity=2, prefetch=prefetch, keep=True) as offloaded:
         broken = tmp_path / "layer-002.safetensors"
         with broken.open("r+b") as file:
             file.truncate(5000)
         with pytest.raises(MoEError, match=r"layer-002.safetensors.* ended while expert"):
             generate(model, list(range(40)), 4)
+        for _ in range(2):  # what could not be read is not taken for read the next time
+            with pytest.raises(MoEError, match="ended while expert 15"), offloaded.cache.using(2, [15]):
+                pass
     assert len(generate(model, [1], 4)) == 4
+
+
+def test_forgotten_counts_are_all_0_and_memory_stays(model, tmp_path):
+    """Oracle: a new report beside one that has counted; with room for all, what was read is hit again."""
+    with offload(model, tmp_path, capacity=1000, keep=True) as offloaded:
+        generate(model, [1, 2], 3)
+        assert all(hits.asked and hits.bytes_read for hits in offloaded.hits())
+        offloaded.cache.forget_counts()
+        assert offloaded.hits() == [LayerHits(hits.layer) for hits in offloaded.hits()]
+        generate(model, [1, 2], 3)
+        assert [(hits.hit_rate, hits.bytes_read) for hits in offloaded.hits()] == [(1.0, 0)] * len(offloaded.hits())
+
+
+def test_the_least_frequent_leaves_and_old_counts_fade():
+    """Oracle: counts by hand: 4 uses, halved twice to 1, are fewer than 2 uses since the last halving."""
+    policy = LeastFrequentlyUsed(halve_every=4)
+    old, new = (0, 1), (0, 2)
+    for key in (old, old, old, old):  # 4 uses, halved to 2
+        policy.used(key)
+    policy.used(new)
+    assert policy.victim([old, new]) == new
+    for key in (new, (0, 3), (0, 3)):  # all halved again: old 1, new 1, the other 1
+        policy.used(key)
+    policy.used(new)  # old 1, new 2
+    assert policy.victim([old, new]) == old
+
+
+def test_a_model_whose_experts_were_given_back_says_so(tmp_path):
+    """Oracle: the files are closed, and no experts were kept."""
+    given_back = mixture()
+    offload(given_back, tmp_path, capacity=2).restore()
+    with pytest.raises(MoEError, match=r"layer-000.safetensors.* is closed.*offload\(model, folder\)"):
+        generate(given_back, [1], 4)
 
 
 def test_missing_and_foreign_files_are_refused(model, tmp_path):

@@ -55,6 +55,7 @@ def test_a_decoding_step_gives_the_full_passs_logits(form, tmp_path):
             logits, keys, values = step(x[:, i : i + 1], torch.full((3,), i), keys, values)
             torch.testing.assert_close(logits, full[:, i], atol=1e-5, rtol=1e-5)
         assert model(x).equal(full), "the model is as it was"
+    assert all(parameter.requires_grad for parameter in model.parameters())
 
 
 def test_what_cant_be_exported_is_refused(tmp_path):

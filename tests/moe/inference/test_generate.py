@@ -6,8 +6,8 @@ from transformers import MixtralConfig, MixtralForCausalLM
 from transformers.generation.logits_process import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from course_lib.moe import MoEError, MoEModel
-from course_lib.moe.inference import Sampling, generate
-from course_lib.moe.inference.sampling import filtered
+from course_lib.moe.inference import Sampling, generate, generate_speculatively
+from course_lib.moe.inference.sampling import draw, filtered
 from tests.moe.inference.small_models import dense, mixture, tokens
 
 PARTS = {"wq": "q_proj", "wk": "k_proj", "wv": "v_proj", "wo": "o_proj"}
@@ -93,6 +93,13 @@ def test_draws_follow_the_distribution_and_the_seed():
     assert generate(model, [3], 9, temperature=1.0, seed=4) == generate(model, [3], 9, temperature=1.0, seed=4)
 
 
+@pytest.mark.parametrize("temperature", [1e-37, 1e-38])
+def test_large_logits_over_a_small_temperature_are_drawn_from(temperature):
+    """Oracle: the largest, whose share is 1 up to rounding."""
+    sampling = Sampling(temperature=temperature, seed=2)
+    assert draw(torch.tensor([-500.0, 900.0, 899.0]), sampling, sampling.generator()) == 1
+
+
 def test_text_ends_at_a_stop_token():
     """Oracle: the text without one."""
     model = dense()
@@ -118,7 +125,43 @@ def test_a_request_that_cant_be_answered_is_refused(prompt, new, told):
         generate(dense(), prompt, new)
 
 
-@pytest.mark.parametrize("options", [{"temperature": -1.0}, {"top_p": 0.0}, {"top_p": 1.5}, {"top_k": -1}], ids=str)
+@pytest.mark.parametrize("temperature", [1e-30, 1e-38, 1e-40, 1e-320])
+def test_a_temperature_near_0_is_greedy(temperature):
+    """Oracle: the limit of softmax(logits / T) at T = 0, which is all on the largest logit."""
+    model = mixture()
+    greedy = generate(model, [3, 4], 8)
+    assert generate(model, [3, 4], 8, temperature=temperature, seed=1) == greedy
+    assert generate(model, [3, 4], 8, temperature=temperature, top_p=0.9, top_k=3, seed=1) == greedy
+
+
+@pytest.mark.parametrize("top_p", [1e-30, 1e-320])
+def test_a_top_p_near_0_is_greedy(top_p):
+    """Oracle: the definition: the smallest set of likeliest tokens that reaches the sum is the likeliest alone."""
+    model = mixture()
+    assert generate(model, [3, 4], 8, temperature=1.0, top_p=top_p, seed=1) == generate(model, [3, 4], 8)
+
+
+@pytest.mark.parametrize("run", [generate, generate_speculatively], ids=["generate", "speculatively"])
+def test_a_model_with_nan_in_its_output_matrix_gives_an_error_and_no_tokens(run):
+    """Oracle: NaN written into the weights."""
+    model = mixture()
+    model.output.weight.data[3, 5] = float("nan")
+    with pytest.raises(MoEError, match=r"logits='1 not finite'.*weights"):
+        run(model, [1, 2], 3)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"temperature": -1.0},
+        {"top_p": 0.0},
+        {"top_p": 1.5},
+        {"top_k": -1},
+        {"seed": 2**64},
+        {"stop": ["."]},
+    ],
+    ids=str,
+)
 def test_sampling_numbers_out_of_range_are_refused(options):
     """Oracle: the definitions of the numbers."""
     with pytest.raises(MoEError, match=next(iter(options))):

@@ -1,6 +1,7 @@
 """Weights in few bits. Oracle: bitsandbytes for NF4, the definition of each code for the others."""
 
 import bitsandbytes.functional as bnb
+import numpy as np
 import pytest
 import torch
 
@@ -40,6 +41,19 @@ def test_an_integer_code_is_at_most_half_a_step_off(scheme, levels):
         step = (grouped.amax(-1, keepdim=True) - grouped.amin(-1, keepdim=True)) / levels
     error = (PackedMatrix.of(w, scheme, 32).unpack(0, 48, torch.float32).view_as(grouped) - grouped).abs()
     assert bool((error <= step * 0.5 + step * 0.02).all())  # fp16 scales and smallest values add up to 2 % of a step
+
+
+@pytest.mark.parametrize("spread", [0.01, 0.05, 0.3])
+def test_int4_takes_the_nearest_of_its_values_where_rounding_moves_their_ends(spread):
+    """Oracle: NumPy's nearest of low + code * scale; near 100, fp16 steps by 0.06: low lies beside the group."""
+    w = 100.03 + spread * torch.rand(16, 64, generator=torch.Generator().manual_seed(2))
+    packed = PackedMatrix.of(w, "int4", 32)
+    codes = np.arange(16, dtype=np.float32)
+    values = packed.low.float().numpy()[..., None] + codes * packed.scale.float().numpy()[..., None]  # (16, 2, 16)
+    given = w.numpy().reshape(16, 2, 32, 1)
+    nearest = np.abs(values[:, :, None] - given).min(-1)
+    found = np.abs(packed.unpack(0, 16, torch.float32).numpy().reshape(16, 2, 32) - given[..., 0])
+    np.testing.assert_allclose(found, nearest, atol=2e-5)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -140,6 +154,15 @@ def test_weights_that_are_not_finite_are_named():
         model.layers["1"].attention.wk.weight[0, 0] = torch.nan
     with pytest.raises(MoEError, match=r"layers.1.attention.wk='NaN or inf'"):
         quantize(model, "nf4", group_size=16)
+
+
+def test_numbers_beyond_the_type_of_int4s_scales_are_refused():
+    """Oracle: fp16 ends at 65504; unpacked, a larger number would be NaN."""
+    model = dense()
+    with torch.no_grad():
+        model.layers["1"].attention.wk.weight[0, 0] = -7e4
+    with pytest.raises(MoEError, match=r"layers.1.attention.wk=70000.0 .* fp16 .*nf4"):
+        quantize(model, "int4", group_size=16)
 
 
 def test_broken_files_are_refused(tmp_path):

@@ -1,9 +1,12 @@
 """Speculative decoding. Oracle: greedy `generate`, which speculates nothing."""
 
 import pytest
+import torch
 
 from course_lib.moe import MoEError
 from course_lib.moe.inference import generate, generate_speculatively
+from course_lib.moe.inference.touched import fewer
+from course_lib.moe.routing import Routing
 from tests.moe.inference.small_models import dense, mixture, tokens
 
 
@@ -25,6 +28,15 @@ def test_a_draft_with_all_experts_is_never_wrong():
     told = generate_speculatively(mixture(), [1, 2], 30, draft_experts=2)
     assert told.acceptance == 1
     assert told.checks == 6
+
+
+def test_a_draft_keeps_the_weightiest_experts_and_the_sum_of_all_weights():
+    """Oracle: by hand, for weights that are not sorted."""
+    weights = torch.tensor([[0.1, 0.6, 0.3], [0.5, 0.2, 0.1]])
+    experts = torch.tensor([[4, 2, 7], [1, 0, 3]])
+    kept = fewer(Routing(experts, weights, torch.zeros(2, 8), torch.zeros(2, 8)), 2)
+    assert kept.experts.tolist() == [[2, 7], [1, 0]]
+    torch.testing.assert_close(kept.weights, torch.tensor([[2 / 3, 1 / 3], [4 / 7, 1.6 / 7]]))
 
 
 def test_stop_tokens_and_short_texts_end_where_greedy_decoding_ends():

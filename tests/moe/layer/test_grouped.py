@@ -93,6 +93,20 @@ def test_the_accelerators_path_of_a_mixture_agrees_with_the_loop(monkeypatch):
         torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-5)
 
 
+def test_dropped_pairs_take_nothing_from_memory_that_was_never_written(monkeypatch):
+    """Oracle: the loop, while PyTorch fills memory that it has not written with NaN (its deterministic mode)."""
+    monkeypatch.setattr("course_lib.moe.grouped._in_cpu_kernels", lambda _: False)
+    given = operands("odd", dropped=0.5)
+    torch.use_deterministic_algorithms(True)
+    try:
+        assert torch.utils.deterministic.fill_uninitialized_memory
+        ours, expected = (result(run, *given) for run in (mixture_by_group, mixture_by_loop))
+    finally:
+        torch.use_deterministic_algorithms(False)
+    for mine, other in zip(ours, expected, strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-5)
+
+
 def test_strided_operands_give_what_contiguous_ones_give():
     """Oracle: the same numbers, contiguous."""
     x, chosen, weights, up, down = operands("odd")

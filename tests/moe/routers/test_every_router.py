@@ -133,6 +133,48 @@ def test_another_width_is_refused(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_a_scale_multiplies_the_weights_and_changes_nothing_else(name):
+    """Oracle: the definition in MoEConfig: a factor of the weights."""
+    plain, scaled = (build(name, scale=scale)(*inputs(37)) for scale in (1.0, 2.5))
+    torch.testing.assert_close(scaled.weights, 2.5 * plain.weights)
+    assert torch.equal(scaled.experts, plain.experts)
+    assert torch.equal(scaled.probabilities, plain.probabilities)
+
+
+@pytest.mark.parametrize(("k", "factor", "room"), [(2, None, 10), (1, None, 5), (2, 1.5, 15), (2, 0.05, 1)])
+def test_expert_choice_takes_as_many_tokens_as_its_capacity(k, factor, room):
+    """Oracle: Zhou et al. 2022 section 3.2 by hand: ceil(factor * 40 tokens * k / 8), factor 1 if left out."""
+    routing = build("expert_choice", k=k, capacity_factor=factor)(*inputs(40))
+    assert routing.load().tolist() == [room] * 8
+
+
+def test_sinkhorn_with_one_expert_weighs_by_its_probability():
+    """Oracle: the softmax: scaled to sum to 1, a single weight would always be 1, and without a gradient."""
+    router, (x, *_) = build("sinkhorn", k=1, normalize=True), inputs(37)
+    routing = router(x)
+    torch.testing.assert_close(routing.weights[:, 0], (x @ router.weight.T).softmax(-1).amax(-1))
+
+
+@pytest.mark.parametrize("options", [{"normalize": False}, {"normalize": True}, {"softmax": "after"}], ids=str)
+def test_noisy_topk_weighs_by_a_softmax_over_the_chosen_whatever_the_config_says(options):
+    """Oracle: Shazeer et al. 2017 eq. 3 to 5 in NumPy, without noise: softmax of the k largest scores alone."""
+    router, (x, *_) = build("noisy_topk", **options), inputs(37)
+    routing = router(x)
+    scores = x.numpy() @ router.weight.detach().numpy().T
+    largest = np.sort(scores, axis=1)[:, :-3:-1]
+    expected = np.exp(largest) / np.exp(largest).sum(1, keepdims=True)
+    np.testing.assert_allclose(routing.weights.detach().numpy(), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_whole_numbers_are_refused(name):
+    """Oracle: weights between 0 and 1 would all be 0 in the tokens' type."""
+    x, ids, task = inputs(9)
+    with pytest.raises(MoEError, match=r"x=torch.int64 must be a floating type"):
+        build(name)(x.long(), ids, task)
+
+
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("experts", [2, 256])
 def test_two_to_256_experts(name, experts):
     """Oracle: counting; every expert index lies within range, also for k = E where the router allows it."""

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from course_lib.arithmetic import count_parameters
 from course_lib.distributed import build_engine, train
-from course_lib.moe import MoEConfig, MoEError, MoETrainConfig, evaluate, load_corpus, moe_config
+from course_lib.models import Batches, MarkovText, language_model_loss
+from course_lib.moe import MoEConfig, MoEError, MoETrainConfig, evaluate, load_corpus, moe_config, moe_layers
 from course_lib.moe.search import SearchResult, SearchSpace, Setting, Trial, pareto_front, search_experts, with_setting
 
 
@@ -37,6 +38,27 @@ def test_every_combination_has_the_same_active_parameters_up_to_half_a_column(ex
     assert after.total == sum(p.numel() for p in found.build_model().parameters())
     assert (found.moe.experts, found.moe.experts_per_token) == (experts, k)
     assert (found.moe.capacity_factor, found.moe.balance_loss, found.moe.z_loss) == (1.5, 0.2, 1e-3)
+
+
+@pytest.mark.parametrize("options", [{}, {"softmax": "after"}, {"router": "sigmoid_bias"}])
+def test_the_text_teaches_the_router_of_every_k(options):
+    """Oracle: autograd, of the language model's loss alone by the router's matrix."""
+    config = small(layers=1)
+    config = dataclasses.replace(config, moe=dataclasses.replace(config.moe, z_loss=0.0, **options))
+    for k in (1, 2):
+        model = with_setting(config, setting(8, k)).build_model()
+        batch = Batches(MarkovText(40, seed=0), 4, 16, seed=0)[0]
+        language_model_loss(model(batch.tokens), batch.targets).backward()
+        # with one weight that is always 1 rounding is left, 1e-10 here
+        assert float(moe_layers(model)[0].router.weight.grad.norm()) > 1e-6, (k, options)
+
+
+def test_a_router_that_a_single_expert_would_teach_nothing_is_refused():
+    """Oracle: Shazeer et al. 2017, whose softmax over one chosen logit is 1."""
+    noisy = dataclasses.replace(small(), moe=MoEConfig.of(small().model, router="noisy_topk"))
+    with_setting(noisy, setting(8, 2))
+    with pytest.raises(MoEError, match=r"experts_per_token=1.*Remedy"):
+        with_setting(noisy, setting(8, 1))
 
 
 def test_settings_are_all_combinations_and_a_sample_is_some_of_them():
@@ -80,9 +102,20 @@ def test_numbers_out_of_range_are_refused_before_anything_starts(monkeypatch):
     monkeypatch.setattr(ray, "init", lambda *_, **__: pytest.fail("Ray was started"))
     corpus = load_corpus(("code",))
     config = small(corpus=corpus)
-    for bad in ({"steps": 0}, {"trials": 0}, {"cpus": 0}, {"reports": 9}, {"keep_one_in": 1}, {"seconds": 0.0}):
+    for bad in (
+        {"steps": 0},
+        {"trials": 0},
+        {"cpus": 0},
+        {"reports": 9},
+        {"keep_one_in": 1},
+        {"seconds": 0.0},
+        {"windows_per_domain": 0},
+        {"in_process": True, "cpus": 2},
+    ):
         with pytest.raises(MoEError, match="Remedy"):
             search_experts(config, SearchSpace(), corpus, **({"steps": 4} | bad))
+    with pytest.raises(MoEError, match="longer than the text"):
+        search_experts(dataclasses.replace(config, sequence_length=10**6), SearchSpace(), corpus, steps=4)
     with pytest.raises(MoEError, match="vocab_size"):
         search_experts(small(), SearchSpace(), corpus, steps=4)
     for values in ((), (4, 4), [4]):
@@ -139,10 +172,36 @@ def test_only_trials_that_went_all_the_way_compete():
         result.front("steps")
 
 
+@pytest.mark.parametrize("rows", [(), (row(0, math.nan, math.nan, 1, steps=0, failed="it diverged"),)], ids=len)
+def test_a_search_without_a_loss_is_no_result(rows):
+    """Oracle: the rule in `SearchResult`'s docstring."""
+    with pytest.raises(MoEError, match="hold no finite loss.*Remedy" if not rows else "it diverged.*Remedy"):
+        SearchResult(rows)
+
+
 def by_hand(config, corpus, steps):
     engine = build_engine("single", config)
     train(engine, corpus.batches("train", 4, 16, seed=3), steps)
     return evaluate(engine.model, corpus.windows("validation", 16, most=4)).loss
+
+
+def test_a_search_in_this_process_stops_what_falls_behind_and_fails_alone(monkeypatch):
+    """Oracle: the same runs by hand; Ray, which must not be asked to start."""
+    import ray
+
+    monkeypatch.setattr(ray, "init", lambda *_, **__: pytest.fail("Ray was started"))
+    corpus = load_corpus(("code",))
+    config = small(corpus=corpus)
+    space = SearchSpace(experts=(2, 8), experts_per_token=(1, 2))
+    found = search_experts(config, space, corpus, steps=6, reports=3, windows_per_domain=4, in_process=True)
+    assert len({trial.steps for trial in found.trials}) > 1
+    for trial in found.trials:
+        assert trial.loss == by_hand(with_setting(config, trial.setting), corpus, trial.steps)
+    wild = dataclasses.replace(config, optimizer="sgd", learning_rate=1e30)
+    with pytest.raises(MoEError, match=r"hold no finite loss.*router logits"):
+        search_experts(wild, space, corpus, steps=4, reports=2, windows_per_domain=4, in_process=True)
+    with pytest.raises(MoEError, match="no report within the budget"):
+        search_experts(config, space, corpus, steps=4, in_process=True, seconds=1e-9)
 
 
 @pytest.mark.slow
@@ -169,6 +228,11 @@ def test_ray_tune_finds_the_combination_with_the_lowest_loss_and_leaves_nothing_
         assert trial.total_parameters == sum(p.numel() for p in one.build_model().parameters())
         assert trial.tokens_per_second > 0
         assert 0 < trial.dropped < 1
+    alone = search_experts(
+        config, space, corpus, steps=6, trials=3, reports=2, windows_per_domain=4, seed=2, in_process=True
+    )
+    assert [trial.steps for trial in alone.trials] == [trial.steps for trial in result.trials]
+    assert [trial.loss for trial in alone.trials] == pytest.approx([trial.loss for trial in result.trials], rel=1e-4)
     finalists = {trial.number: losses[trial.number] for trial in result.finalists}
     assert result.best.number == min(finalists, key=finalists.__getitem__)
     assert result.best in result.front()

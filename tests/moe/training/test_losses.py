@@ -3,12 +3,13 @@
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from course_lib.distributed import LaunchError, TrainConfig, build_engine, markov_batches, run, train
-from course_lib.moe import MoEError, MoETrainConfig, moe_config, moe_layers
+from course_lib.moe import MoEConfig, MoEError, MoETrainConfig, moe_config, moe_layers
 from tests.moe.training.cases import CASES, small
 
 
@@ -117,3 +118,19 @@ def test_settings_that_make_no_mixture_are_refused():
         MoETrainConfig(model=TrainConfig().model)
     with pytest.raises(MoEError, match="moe=8 is no MoEConfig"):
         MoETrainConfig(model=moe_config(), moe=8)
+
+
+def test_the_extra_loss_is_the_sum_over_the_layers():
+    """Oracle: E * sum of f * P of each layer in NumPy, times the coefficient, all layers added up."""
+    shape = moe_config(layers=3, hidden_size=16, heads=2, experts=4)
+    config = MoETrainConfig(
+        model=shape, moe=MoEConfig.of(shape, balance_loss=0.5), sequence_length=8, global_batch=4, learning_rate=1e-3
+    )
+    model = config.build_model()
+    model(torch.randint(0, 64, (4, 8), generator=torch.Generator().manual_seed(1)))
+    expected = 0.0
+    for layer in moe_layers(model):
+        p = layer.last_choice.probabilities.detach().numpy()
+        f = np.bincount(layer.last_choice.experts.flatten().numpy(), minlength=4) / layer.last_choice.experts.numel()
+        expected += 0.5 * 4 * float((f * p.mean(0)).sum())
+    assert float(config.extra_loss(model, lambda value: value)) == pytest.approx(expected, rel=1e-5)

@@ -88,8 +88,10 @@ class ExpertFile:
             Bytes read.
 
         Raises:
-            MoEError: when the file has other shapes, or ends early.
+            MoEError: when the file is closed, has other shapes, or ends early.
         """
+        if self._file < 0:
+            raise self._broken("is closed, as restore() leaves it")
         total = 0
         for part, into in (("up", up), ("down", down)):
             offset, count, dtype, shape = self._places[f"{expert}.{part}"]

@@ -57,12 +57,18 @@ class PackedMatrix(nn.Module):
             weight: (rows, columns) of any floating type, finite.
             scheme, group_size: see the class.
             name: of the weight, for the error.
+
+        Raises:
+            MoEError: for numbers that are not finite, or, for "int4", beyond fp16.
         """
         rows, columns = weight.shape
         packed = cls(rows, columns, scheme, group_size)
         if not bool(torch.isfinite(weight).all()):
             raise MoEError.of(name, "NaN or inf", "can't be quantized", "look for the step at which training diverged")
         packed.codes, packed.scale, packed.low = encode(weight.detach(), scheme, group_size)
+        if packed.low is not None and not bool((packed.low.isfinite() & packed.scale.isfinite()).all()):
+            largest = float(weight.abs().max())
+            raise MoEError.of(name, largest, "is more than fp16 holds, in which int4 has its scales", "use 'nf4'")
         return packed
 
     def unpack(self, start: int, stop: int, dtype: torch.dtype) -> Tensor:
