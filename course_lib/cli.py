@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # Commands that live in other rooms: where, and the line that `course --help` shows without importing them.
 ELSEWHERE = {
     "cloud": ("course_lib.cli_cloud:cloud", "A practice AWS account on this machine: real boto3, real HTTP, no money."),
+    "finops": ("course_lib.cli_finops:finops", "Instances that end by themselves, and what ends those that don't."),
     "labs": ("grading.release.cli:labs", "Make labs/ from solutions/, and prove them with the gates."),
     "grade": ("grading.cli:grade", "Grade a class's submissions with nbgrader in the sandbox."),
     "gradebook": ("grading.cli:gradebook", "Show or export the marks in the gradebook."),

@@ -16,7 +16,7 @@ def course(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([COURSE, *words], capture_output=True, text=True, check=False)
 
 
-COMMANDS = ["cloud", "cost", "doctor", "grade", "gradebook", "labs", "moe", "plan", "validate"]
+COMMANDS = ["cloud", "cost", "doctor", "finops", "grade", "gradebook", "labs", "moe", "plan", "validate"]
 
 
 def test_help_lists_every_command():

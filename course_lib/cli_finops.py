@@ -1,0 +1,226 @@
+"""The commands `course finops ...`: launch with a lease, reap, and the emergency shutdown.
+
+Only click is imported here at the top, so that `--help` answers at once. Everything that changes an account shows what
+it would do, and does it with --apply only.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from course_lib.finops.emergency import EmergencyPlan, EmergencyReport
+
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+APPLY = click.option("--apply", is_flag=True, help="Do it; without this option nothing changes.")
+REGIONS = click.option("--region", "regions", multiple=True, help="Only here; may be repeated.  [default: everywhere]")
+DRY = "Nothing was changed. To do it, add --apply."
+
+
+@click.group()
+def finops() -> None:
+    """Instances that end by themselves, and what ends those that don't.
+
+    The account is the one that boto3 finds: your profile's, or the practice account after `eval "$(course cloud env)"`.
+
+    \b
+    Example: course finops launch trn1.2xlarge ami-0abc --for 4h --owner ada --project bert --budget 10 --role ARN
+    Example: course finops reap
+    Example: course finops emergency plan stop.json
+    """
+
+
+@finops.command()
+@click.argument("instance_type")
+@click.argument("image")
+@click.option("--for", "life", required=True, help="How long the lease is: 30m, 4h, 1d.")
+@click.option("--owner", required=True, help="Whom to ask about it.")
+@click.option("--project", required=True, help="Who pays.")
+@click.option("--budget", required=True, type=float, help="USD that it may cost until the lease ends.")
+@click.option("--role", required=True, help="ARN of the role with which the scheduler terminates it.")
+@click.option("--region", default="us-east-1", show_default=True, help="Where.")
+@click.option("--count", default=1, show_default=True, help="How many, all or none.")
+@click.option("--spot", is_flag=True, help="Interruptible, for less.")
+@click.option(
+    "--script", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Shell script run at boot."
+)
+@click.option("--usd-per-hour", type=float, help="Of one instance.  [default: the catalog's price]")
+@APPLY
+def launch(instance_type: str, image: str, life: str, apply: bool, script: Path | None, **asked: Any) -> None:
+    """Launch INSTANCE_TYPE from IMAGE with its end built in three times.
+
+    Example: course finops launch trn1.2xlarge ami-0abc --for 4h --owner ada --project bert --budget 10 --role ARN
+    """
+    from course_lib.cli import user_errors
+    from course_lib.cli_cloud import duration
+    from course_lib.finops.aws import RealAccount, aws_now
+    from course_lib.finops.ephemeral import LaunchRequest, Lease, plan_launch
+    from course_lib.finops.ephemeral import launch as launch_now
+
+    with user_errors():
+        account = RealAccount()
+        now = aws_now(account)
+        lease = Lease(asked["owner"], asked["project"], (now + duration(life)).replace(microsecond=0))
+        request = LaunchRequest(
+            instance_type,
+            asked["region"],
+            image,
+            lease,
+            asked["budget"],
+            asked["role"],
+            count=asked["count"],
+            purchase="spot" if asked["spot"] else "on_demand",
+            usd_per_hour=asked["usd_per_hour"],
+            script=script.read_text() if script else "",
+        )
+        click.echo(str(plan_launch(account, request, now)))
+        if apply:
+            click.echo(f"Launched: {', '.join(launch_now(account, request, now).instances)}")
+        else:
+            click.echo(DRY)
+
+
+@finops.command()
+@REGIONS
+@click.option("--without-lease", type=click.Choice(["stop", "terminate", "report"]), default="stop", show_default=True)
+@click.option("--grace", default="1h", show_default=True, help="For instances without a lease, from their launch.")
+@click.option("--at-most", default=100, show_default=True, help="Do nothing if more than this are to end.")
+@APPLY
+@JSON
+def reap(regions: tuple[str, ...], grace: str, at_most: int, apply: bool, as_json: bool, **asked: Any) -> None:
+    """Find instances that outlived their lease; with --apply end them.
+
+    Exits with 1 if something should have ended and did not, or a region could not be seen.
+
+    \b
+    Example: course finops reap
+    Example: course finops reap --apply --at-most 20
+    """
+    from course_lib.cli import print_json, print_table, user_errors
+    from course_lib.cli_cloud import duration
+    from course_lib.finops.aws import RealAccount
+    from course_lib.finops.ephemeral import sweep
+
+    with user_errors():
+        found = sweep(
+            RealAccount(),
+            regions=regions or None,
+            grace=duration(grace),
+            without_lease=asked["without_lease"],
+            at_most=at_most,
+            apply=apply,
+        )
+    rows = [
+        {
+            "instance": verdict.instance,
+            "region": verdict.region,
+            "type": verdict.instance_type,
+            "state": verdict.state,
+            "owner": verdict.lease.owner if verdict.lease else "",
+            "action": verdict.action,
+            "why": verdict.error or verdict.why,
+        }
+        for verdict in found.verdicts
+    ]
+    if as_json:
+        print_json({"now": found.now.isoformat(), "applied": apply, "instances": rows, "unseen": found.unseen})
+    else:
+        columns = ("instance", "region", "type", "state", "owner", "action", "why")
+        print_table(f"instances at {found.now:%Y-%m-%d %H:%M} UTC", columns, [tuple(row.values()) for row in rows])
+        for region, reason in found.unseen.items():
+            click.echo(f"not seen: {region}: {reason}")
+        doomed = len(found.of("terminate")) + len(found.of("stop"))
+        click.echo(f"{doomed} to end, {len(found.failed)} failed." + ("" if apply else f" {DRY}"))
+    if found.failed or found.unseen:
+        raise SystemExit(1)
+
+
+@finops.group()
+def emergency() -> None:
+    """Stop everything that costs money: first a plan, then its phrase typed, then the end.
+
+    \b
+    Example: course finops emergency plan stop.json
+    Example: course finops emergency apply stop.json
+    """
+
+
+@emergency.command("plan")
+@click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
+@REGIONS
+def plan_command(path: Path, regions: tuple[str, ...]) -> None:
+    """Look everywhere and write to PATH what would end; changes nothing.
+
+    Example: course finops emergency plan stop.json
+    """
+    from course_lib.cli import user_errors
+    from course_lib.finops.aws import RealAccount
+    from course_lib.finops.emergency import make_plan, save_plan
+
+    with user_errors():
+        plan = make_plan(RealAccount(), regions or None)
+        save_plan(plan, path)
+    _show_plan(plan)
+    click.echo(f"Nothing was changed. Valid until {plan.valid_until:%H:%M} UTC: course finops emergency apply {path}")
+
+
+@emergency.command("apply")
+@click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--phrase", help="The plan's phrase.  [default: asked for]")
+def apply_command(path: Path, phrase: str | None) -> None:
+    """Carry out the plan in PATH, after its phrase has been typed.
+
+    Exits with 1 if something should have ended and did not.
+
+    Example: course finops emergency apply stop.json
+    """
+    from course_lib.cli import user_errors
+    from course_lib.finops.aws import RealAccount
+    from course_lib.finops.emergency import carry_out, load_plan
+
+    with user_errors():
+        plan = load_plan(path)
+        if phrase is None:
+            _show_plan(plan)
+            phrase = click.prompt(f"To end them, type: {plan.phrase}\n", prompt_suffix="> ")
+        report = carry_out(RealAccount(), plan, phrase)
+    _show_report(report)
+    if report.failed:
+        raise SystemExit(1)
+
+
+def _show_plan(plan: EmergencyPlan) -> None:
+    from course_lib.cli import print_table
+
+    columns = ("instance", "region", "type", "state", "owner", "USD/h", "")
+    rows = [
+        (
+            machine.id,
+            machine.region,
+            machine.instance_type,
+            machine.state,
+            machine.owner,
+            "unknown" if machine.usd_per_hour is None else f"{machine.usd_per_hour:,.2f}",
+            "protected: stays" if machine.protected else "ends",
+        )
+        for machine in plan.machines
+    ]
+    print_table(f"account {plan.account}: {plan.usd_per_hour:,.2f} USD an hour to be saved", columns, rows)
+    for starter in plan.starters:
+        what = "protected: stays" if starter.protected else "is blocked first"
+        click.echo(f"{starter.kind} {starter.id} in {starter.region}: {what}")
+    for orphan in plan.orphans:
+        click.echo(f"{orphan.kind} {orphan.id} ({orphan.note}) in {orphan.region} costs money and stays")
+    for where, reason in plan.unseen.items():
+        click.echo(f"not seen: {where}: {reason}")
+
+
+def _show_report(report: EmergencyReport) -> None:
+    for outcome in (*report.blocked, *report.ended, *report.left):
+        told = f" ({outcome.why})" if outcome.why else ""
+        click.echo(f"{'done' if outcome.done else 'left'}  {outcome.what} in {outcome.region}{told}")
+    unpriced = f", and {report.unpriced} without a known price" if report.unpriced else ""
+    click.echo(f"Saved: {report.usd_per_hour:,.2f} USD an hour{unpriced}. {len(report.failed)} failed.")
