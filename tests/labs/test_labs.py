@@ -28,6 +28,7 @@ EVERY = {
     "lab07-nki-attention": 16,
     "lab08-moe-routing": 8,
     "lab09-expert-parallel": 64,
+    "lab10-moe-serving": 16,
 }
 FIRST = int(os.environ.get("LAB_SAMPLE", datetime.date.today().toordinal()))
 
