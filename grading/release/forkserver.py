@@ -15,6 +15,8 @@ import sys
 import time
 from typing import Any
 
+from course_lib.runtime import end_with_parent
+
 MEMORY_BYTES = 8 * 2**30
 KEPT_CHARACTERS = 20_000
 
@@ -54,6 +56,7 @@ def run_forked(shell: Any, job: dict[str, Any]) -> list[dict[str, Any]]:
     if child == 0:
         os.close(read_end)
         os.setsid()
+        end_with_parent()  # a variant that never ends would outlive a check that is killed
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
         try:
             run_cells(shell, job, write_end)
