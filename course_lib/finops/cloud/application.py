@@ -14,6 +14,7 @@ from course_lib.finops.cloud.clock import Clock
 from course_lib.finops.cloud.faults import Faults
 from course_lib.finops.cloud.guests import Guests
 from course_lib.finops.cloud.ledger import Ledger
+from course_lib.finops.cloud.meter import Meter
 from course_lib.finops.cloud.overlay import AFTER, BEFORE
 from course_lib.finops.cloud.schedules import Schedules
 from course_lib.finops.cloud.tokens import Tokens
@@ -37,6 +38,7 @@ class Account:
         self.moto = moto
         self.clock = clock
         self.ledger = Ledger(ledger_path)
+        self.meter = Meter(clock.now)
         self._seed = seed
         self._local = threading.local()
         self._clients: dict[tuple[str, str, str], Any] = {}
@@ -48,6 +50,7 @@ class Account:
         self.faults = Faults(self._seed)
         self.tokens = Tokens()
         self.guests = Guests()
+        self.meter.clear()
         self.schedules = Schedules(partial(self.client, actor="scheduler"), self._tell_schedule)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

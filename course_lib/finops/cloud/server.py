@@ -60,6 +60,7 @@ def main() -> None:
     clock = Clock(datetime.fromisoformat(asked.start) if asked.start else None, asked.speed)
     follow(clock)
     account = Account(moto_application(), clock, Path(asked.ledger) if asked.ledger else None, asked.seed)
+    account.meter.watch()
     application = tell_gaps(Control(account, reset_moto))
 
     class Handler(MotoRequestHandler):

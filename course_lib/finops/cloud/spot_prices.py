@@ -50,19 +50,22 @@ def spot_price_history(account: Any, call: ApiCall) -> dict[str, Any]:
 
 
 def _history(name: str, region: str, zone: str, start: datetime, end: datetime) -> Iterator[dict[str, Any]]:
-    level = _level(name, region)
-    if level is None or end < start:
-        return
     hour = start.replace(minute=0, second=0, microsecond=0)
-    while hour <= end:
+    while hour <= end and (price := spot_price(name, region, zone, hour)) is not None:
         yield {
             "AvailabilityZone": zone,
             "InstanceType": name,
             "ProductDescription": "Linux/UNIX",
-            "SpotPrice": f"{level * math.exp(_walk(name, zone, int((hour - EPOCH) / timedelta(hours=1)))):.6f}",
+            "SpotPrice": f"{price:.6f}",
             "Timestamp": hour,
         }
         hour += timedelta(hours=1)
+
+
+def spot_price(name: str, region: str, zone: str, at: datetime) -> float | None:
+    """USD per hour of a type in a zone at a moment, or None where the catalog has no price to start from."""
+    level = _level(name, region)
+    return None if level is None else level * math.exp(_walk(name, zone, int((at - EPOCH) / timedelta(hours=1))))
 
 
 @lru_cache

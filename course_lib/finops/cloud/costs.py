@@ -1,0 +1,111 @@
+"""From running times to money: the lines of the account's bill, and Cost Explorer's way of asking for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+from course_lib.catalog import CatalogError, instance
+from course_lib.finops.cloud.meter import Meter, Metered, days
+from course_lib.finops.cloud.spot_prices import spot_price
+
+HOUR = timedelta(hours=1)
+SERVICE = "Amazon Elastic Compute Cloud - Compute"  # as Cost Explorer names it
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one instance cost in one step of time.
+
+    Attributes:
+        start: of the step.
+        hours: that were charged in it.
+        usd: what they cost; 0 where nobody knows the price.
+        priced: whether there is a price.
+        dimensions: Cost Explorer's names for what it was: SERVICE, REGION, INSTANCE_TYPE, ...
+        tags: the instance's.
+    """
+
+    start: datetime
+    hours: float
+    usd: float
+    priced: bool
+    dimensions: dict[str, str]
+    tags: dict[str, str]
+
+
+def lines(meter: Meter, start: datetime, end: datetime, step: timedelta, now: datetime, account: str) -> Iterator[Line]:
+    """The bill of an interval in steps of an hour or longer, as known at `now`.
+
+    Args:
+        meter: what ran.
+        start, end: the interval, with time zones.
+        step: a multiple of an hour.
+        now: what lies after it is not on the bill.
+        account: the account's number.
+    """
+    for metered in meter.metered():
+        dimensions, tags = _dimensions(metered, account), metered_tags(metered)
+        for begin, until in days(start, min(end, now), step):
+            hours = metered.between(begin, until, now) / HOUR
+            if hours:
+                usd, priced = _usd(metered, begin, until, now)
+                yield Line(begin, hours, usd, priced, dimensions, tags)
+
+
+def metered_tags(metered: Metered) -> dict[str, str]:
+    """An instance's tags as they are now."""
+    return {tag["key"]: tag["value"] for tag in metered.instance.get_tags()}
+
+
+def total(found: Iterable[Line]) -> tuple[float, float]:
+    """USD and hours of some lines."""
+    usd = hours = 0.0
+    for line in found:
+        usd, hours = usd + line.usd, hours + line.hours
+    return usd, hours
+
+
+def _usd(metered: Metered, start: datetime, end: datetime, now: datetime) -> tuple[float, bool]:
+    machine = metered.instance
+    if machine.lifecycle == "spot":
+        usd = 0.0
+        for begin, until in days(start, end, HOUR):
+            price = spot_price(machine.instance_type, machine.region_name, machine.availability_zone or "", begin)
+            if price is None:
+                return 0.0, False
+            usd += metered.between(begin, until, now) / HOUR * price
+        return usd, True
+    price = _on_demand(machine.instance_type, machine.region_name)
+    return (0.0, False) if price is None else (metered.between(start, end, now) / HOUR * price, True)
+
+
+@lru_cache
+def _on_demand(name: str, region: str) -> float | None:
+    try:
+        spec = instance(name)
+    except CatalogError:
+        return None
+    for where in (region, None):
+        row = spec.price("on_demand", where)
+        if row is not None and row.usd_per_hour is not None:
+            return row.usd_per_hour
+    return None
+
+
+def _dimensions(metered: Metered, account: str) -> dict[str, str]:
+    machine = metered.instance
+    spot = machine.lifecycle == "spot"
+    return {
+        "SERVICE": SERVICE,
+        "REGION": machine.region_name,
+        "AZ": machine.availability_zone or "",
+        "INSTANCE_TYPE": machine.instance_type,
+        "LINKED_ACCOUNT": account,
+        "OPERATION": "RunInstances",
+        "PURCHASE_TYPE": "Spot Instances" if spot else "On Demand Instances",
+        "USAGE_TYPE": f"{'SpotUsage' if spot else 'BoxUsage'}:{machine.instance_type}",
+        "RESOURCE_ID": machine.id,
+    }
