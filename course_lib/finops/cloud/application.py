@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from course_lib.finops.cloud import inside
+from course_lib.finops.cloud.alarms import Alarms
 from course_lib.finops.cloud.clock import Clock
 from course_lib.finops.cloud.faults import Faults
 from course_lib.finops.cloud.guests import Guests
@@ -51,6 +52,7 @@ class Account:
         self.tokens = Tokens()
         self.guests = Guests()
         self.meter.clear()
+        self.alarms = Alarms(partial(self.client, actor="alarms"), self.clock.now, self._tell_alarm)
         self.schedules = Schedules(partial(self.client, actor="scheduler"), self._tell_schedule)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -128,14 +130,19 @@ class Account:
         return status, headers, body
 
     def _next_due(self) -> Any:
-        times = [time for time in (self.guests.next_due(), self.schedules.next_due()) if time is not None]
-        return min(times, default=None)
+        sources = (self.guests, self.schedules, self.alarms)
+        return min((time for source in sources if (time := source.next_due()) is not None), default=None)
 
     def _happen(self, now: Any) -> None:
         for timer, what in self.guests.happen(now):
             told = {"InstanceId": timer.instance, "became": what}
             self.ledger.add(now, "guest", ("ec2", "shutdown", timer.region), told)
         self.schedules.happen(now)
+        self.alarms.happen(now)
+
+    def _tell_alarm(self, region: str, what: str, told: dict[str, Any], status: int, error: str) -> None:
+        call = ("cloudwatch", what, region)
+        self.ledger.add(self.clock.now(), "alarms", call, told, status=status, error=error)
 
     def _tell_schedule(self, schedule: Any, what: str, status: int, error: str) -> None:
         region = schedule.arn.split(":")[3]
