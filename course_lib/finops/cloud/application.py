@@ -11,7 +11,9 @@ from typing import Any
 
 from course_lib.finops.cloud import inside
 from course_lib.finops.cloud.alarms import Alarms
+from course_lib.finops.cloud.budgets import Budgets
 from course_lib.finops.cloud.clock import Clock
+from course_lib.finops.cloud.cost_explorer import DELAY
 from course_lib.finops.cloud.faults import Faults
 from course_lib.finops.cloud.guests import Guests
 from course_lib.finops.cloud.ledger import Ledger
@@ -52,7 +54,9 @@ class Account:
         self.tokens = Tokens()
         self.guests = Guests()
         self.meter.clear()
-        self.alarms = Alarms(partial(self.client, actor="alarms"), self.clock.now, self._tell_alarm)
+        self.alarms = Alarms(partial(self.client, actor="alarms"), self.clock.now, partial(self._tell, "cloudwatch"))
+        tell_budget = partial(self._tell, "budgets")
+        self.budgets = Budgets(partial(self.client, actor="budgets"), self.meter, self.clock.now(), tell_budget, DELAY)
         self.schedules = Schedules(partial(self.client, actor="scheduler"), self._tell_schedule)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -130,7 +134,7 @@ class Account:
         return status, headers, body
 
     def _next_due(self) -> Any:
-        sources = (self.guests, self.schedules, self.alarms)
+        sources = (self.guests, self.schedules, self.alarms, self.budgets)
         return min((time for source in sources if (time := source.next_due()) is not None), default=None)
 
     def _happen(self, now: Any) -> None:
@@ -139,10 +143,11 @@ class Account:
             self.ledger.add(now, "guest", ("ec2", "shutdown", timer.region), told)
         self.schedules.happen(now)
         self.alarms.happen(now)
+        self.budgets.happen(now)
 
-    def _tell_alarm(self, region: str, what: str, told: dict[str, Any], status: int, error: str) -> None:
-        call = ("cloudwatch", what, region)
-        self.ledger.add(self.clock.now(), "alarms", call, told, status=status, error=error)
+    def _tell(self, service: str, region: str, what: str, told: dict[str, Any], status: int, error: str) -> None:
+        actor = {"cloudwatch": "alarms"}.get(service, service)
+        self.ledger.add(self.clock.now(), actor, (service, what, region), told, status=status, error=error)
 
     def _tell_schedule(self, schedule: Any, what: str, status: int, error: str) -> None:
         region = schedule.arn.split(":")[3]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from course_lib.finops.cloud.budget_calls import list_tags, subscribers, update_budget
 from course_lib.finops.cloud.cost_explorer import cost_and_usage, dimension_values, tag_values
 from course_lib.finops.cloud.instances import after_run, after_stop, check_type, shutdown_behavior
 from course_lib.finops.cloud.spot_prices import spot_price_history
@@ -12,6 +13,9 @@ from course_lib.finops.cloud.wire import ApiCall
 
 # By name of the call: gives the result instead of moto, or None to let moto answer, or raises an ApiError.
 BEFORE: dict[str, Callable[[Any, ApiCall], dict[str, Any] | None]] = {
+    "budgets.UpdateBudget": update_budget,
+    "budgets.DescribeSubscribersForNotification": subscribers,
+    "budgets.ListTagsForResource": list_tags,
     "ce.GetCostAndUsage": cost_and_usage,
     "ce.GetDimensionValues": dimension_values,
     "ce.GetTags": tag_values,
