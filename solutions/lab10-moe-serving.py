@@ -1525,8 +1525,8 @@ SLOW = {"bytes_per_second": 1.0, "flops_per_second": 1.0}
 def by_counting(batch, experts, k):
     """The share of experts that a batch touches: the mean over every way in which its tokens can choose."""
     ways = list(itertools.combinations(range(experts), k))
-    total = sum(len(set().union(*choice)) for choice in itertools.product(ways, repeat=batch))
-    return total / len(ways) ** batch / experts
+    asked_in_all = sum(len(set().union(*choice)) for choice in itertools.product(ways, repeat=batch))
+    return asked_in_all / len(ways) ** batch / experts
 
 
 check.number("the docstring's example", lambda: step_seconds(1, 5, TOY, SLOW), 35.0)

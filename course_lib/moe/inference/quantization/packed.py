@@ -67,7 +67,7 @@ class PackedMatrix(nn.Module):
             raise MoEError.of(name, "NaN or inf", "can't be quantized", "look for the step at which training diverged")
         packed.codes, packed.scale, packed.low = encode(weight.detach(), scheme, group_size)
         if packed.low is not None and not bool((packed.low.isfinite() & packed.scale.isfinite()).all()):
-            largest = float(weight.abs().max())
+            largest = float(weight.detach().abs().max())
             raise MoEError.of(name, largest, "is more than fp16 holds, in which int4 has its scales", "use 'nf4'")
         return packed
 
