@@ -23,12 +23,12 @@ RUN_VARIANTS = {"mutants-are-caught", "partial-credit", "cells-fail-alone"}
 EVERY = {
     "lab02-horovod-vs-fsdp": 80,
     "lab04-collectives": 64,
-    "lab05-nki-tiles": 6,
-    "lab06-nki-matmul": 12,
-    "lab07-nki-attention": 16,
-    "lab08-moe-routing": 8,
+    "lab05-nki-tiles": 10,
+    "lab06-nki-matmul": 20,
+    "lab07-nki-attention": 28,
+    "lab08-moe-routing": 12,
     "lab09-expert-parallel": 64,
-    "lab10-moe-serving": 16,
+    "lab10-moe-serving": 40,
 }
 FIRST = int(os.environ.get("LAB_SAMPLE", datetime.date.today().toordinal()))
 
