@@ -3,7 +3,7 @@
 from course_lib.finops.aws.accounts import Clients, RealAccount, aws_now
 from course_lib.finops.aws.failures import AwsError, in_words, one_line
 from course_lib.finops.aws.kept import KeptClients
-from course_lib.finops.aws.paging import pages, usable_regions
+from course_lib.finops.aws.paging import living_instances, pages, usable_regions
 
 __all__ = [
     "AwsError",
@@ -12,6 +12,7 @@ __all__ = [
     "RealAccount",
     "aws_now",
     "in_words",
+    "living_instances",
     "one_line",
     "pages",
     "usable_regions",

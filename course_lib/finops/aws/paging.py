@@ -8,6 +8,7 @@ from typing import Any
 from course_lib.finops.aws.accounts import Clients
 from course_lib.finops.aws.failures import one_line
 
+ALIVE = [{"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}]
 PAGE = 1000  # the most that EC2's Describe calls return at once
 
 
@@ -27,6 +28,18 @@ def pages(client: Any, operation: str, doing: str, **asked: Any) -> Iterator[dic
         paginator = client.get_paginator(operation)
         config = {"PageSize": PAGE} if client.meta.service_model.service_name == "ec2" else {}
         yield from paginator.paginate(PaginationConfig=config, **asked)
+
+
+def living_instances(account: Clients, region: str) -> Iterator[dict[str, Any]]:
+    """Every instance of a region that is not terminated, as DescribeInstances tells of it.
+
+    Raises:
+        AwsError: if they can't be listed.
+    """
+    ec2 = account.client("ec2", region=region)
+    for page in pages(ec2, "describe_instances", f"listing instances in {region}", Filters=ALIVE):
+        for reservation in page["Reservations"]:
+            yield from reservation["Instances"]
 
 
 def usable_regions(account: Clients) -> list[str]:

@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from course_lib.finops.cloud.schedules import Clients
+from course_lib.finops.cloud.wire import code_of
 
 COMPARE: dict[str, Callable[[float, float], bool]] = {
     "GreaterThanOrEqualToThreshold": operator.ge,
@@ -143,5 +144,5 @@ class Alarms:
             else:
                 raise NotImplementedError(f"the practice account can't carry out {action}: use SNS, or ec2:stop")
         except Exception as error:  # noqa: BLE001 - an action that fails is told, and the alarm goes on
-            code = getattr(error, "response", {}).get("Error", {}).get("Code", type(error).__name__)
+            code = code_of(error)
             self.tell(region, "action", {"AlarmName": alarm.name, "action": action, "why": str(error)}, 400, code)

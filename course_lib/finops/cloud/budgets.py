@@ -18,6 +18,7 @@ from course_lib.finops.cloud.alarms import Tell
 from course_lib.finops.cloud.costs import Line, lines, total
 from course_lib.finops.cloud.meter import Meter
 from course_lib.finops.cloud.schedules import Clients
+from course_lib.finops.cloud.wire import code_of
 
 EVERY = timedelta(hours=8)
 MONTHS = {"MONTHLY": 1, "QUARTERLY": 3, "ANNUALLY": 12}
@@ -97,7 +98,7 @@ class Budgets:
                 try:
                     sns.publish(TopicArn=subscriber["Address"], Subject="AWS Budgets", Message=words)
                 except Exception as failure:  # noqa: BLE001 - a topic that is gone is told, and the budget goes on
-                    error, status = getattr(failure, "response", {}).get("Error", {}).get("Code", "unknown"), 400
+                    error, status = code_of(failure), 400
             told = {"BudgetName": name, "to": subscriber["Address"], "message": words}
             self.tell("us-east-1", "alert", told, status, error)
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
 
-from course_lib.catalog import CatalogError, instance
+from course_lib.finops.cloud.catalog_prices import known_price
 from course_lib.finops.cloud.meter import Meter, Metered, days
 from course_lib.finops.cloud.spot_prices import spot_price
 
@@ -78,21 +77,8 @@ def _usd(metered: Metered, start: datetime, end: datetime, now: datetime) -> tup
                 return 0.0, False
             usd += metered.between(begin, until, now) / HOUR * price
         return usd, True
-    price = _on_demand(machine.instance_type, machine.region_name)
-    return (0.0, False) if price is None else (metered.between(start, end, now) / HOUR * price, True)
-
-
-@lru_cache
-def _on_demand(name: str, region: str) -> float | None:
-    try:
-        spec = instance(name)
-    except CatalogError:
-        return None
-    for where in (region, None):
-        row = spec.price("on_demand", where)
-        if row is not None and row.usd_per_hour is not None:
-            return row.usd_per_hour
-    return None
+    found = known_price(machine.instance_type, ("on_demand", machine.region_name), ("on_demand", None))
+    return (0.0, False) if found is None else (metered.between(start, end, now) / HOUR * found[1], True)
 
 
 def _dimensions(metered: Metered, account: str) -> dict[str, str]:

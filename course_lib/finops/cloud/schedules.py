@@ -16,6 +16,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from course_lib.finops.cloud.wire import code_of
+
 UNITS = {"minute": 60, "hour": 3600, "day": 86400}
 FIRST_RETRY = timedelta(
     minutes=1
@@ -86,7 +88,7 @@ class Schedules:
         try:
             self._invoke(schedule.target, region)
         except Exception as error:  # noqa: BLE001 - whatever a target answers counts as a failed try
-            code = getattr(error, "response", {}).get("Error", {}).get("Code", type(error).__name__)
+            code = code_of(error)
             self.tell(schedule, f"try {tries} failed: {error}", 400, code)
             self._after_failure(schedule, first, now, tries, region)
         else:

@@ -15,7 +15,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from course_lib.catalog import CatalogError, instance, instances
+from course_lib.catalog import instances
+from course_lib.finops.cloud.catalog_prices import known_price
 from course_lib.finops.cloud.wire import ApiCall, ApiError
 
 SHARE = 0.43  # p5en.48xlarge, us-east-1: 27.1988 of 63.296 USD/h, dstack's sample of 2026-08-06 in the catalog
@@ -68,17 +69,12 @@ def spot_price(name: str, region: str, zone: str, at: datetime) -> float | None:
     return None if level is None else level * math.exp(_walk(name, zone, int((at - EPOCH) / timedelta(hours=1))))
 
 
-@lru_cache
 def _level(name: str, region: str) -> float | None:
-    try:
-        spec = instance(name)
-    except CatalogError:
+    found = known_price(name, ("spot", region), ("on_demand", region), ("on_demand", None))
+    if found is None:
         return None  # AWS, too, gives an empty history for a type that nobody can rent
-    for purchase, where, share in (("spot", region, 1.0), ("on_demand", region, SHARE), ("on_demand", None, SHARE)):
-        row = spec.price(purchase, where)
-        if row is not None and row.usd_per_hour is not None:
-            return row.usd_per_hour * share
-    return None
+    purchase, price = found
+    return price if purchase == "spot" else price * SHARE
 
 
 @lru_cache(maxsize=200_000)

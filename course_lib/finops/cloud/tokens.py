@@ -11,7 +11,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from course_lib.finops.cloud.wire import ApiCall, ApiError, as_text
 
@@ -66,8 +65,3 @@ class Tokens:
                 if known.answer is None or known.answer[0] >= 300:
                     with self._lock:
                         self._seen.pop(key, None)
-
-
-def token_of(call: ApiCall) -> Any:
-    """The call's idempotency token, or None."""
-    return next((call.parameters[name] for name in NAMES if call.parameters.get(name)), None)

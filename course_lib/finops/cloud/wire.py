@@ -113,6 +113,12 @@ def read_result(call: ApiCall, status: int, headers: dict[str, str], body: bytes
     return dict(parser.parse({"status_code": status, "headers": headers, "body": body}, shape))
 
 
+def code_of(error: Exception) -> str:
+    """AWS's word for what boto3 raised, or the exception's name."""
+    told: dict[str, Any] = getattr(error, "response", {})
+    return str(told.get("Error", {}).get("Code", type(error).__name__))
+
+
 def as_text(value: Any) -> Any:
     """Parameters as JSON can hold them: bytes and times become text."""
 

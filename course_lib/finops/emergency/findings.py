@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from course_lib.catalog import CatalogError, instance
-from course_lib.finops.aws import Clients, one_line, pages
+from course_lib.finops.aws import Clients, living_instances, one_line, pages
 from course_lib.finops.ephemeral import is_protected, tags_of
-
-ALIVE = ["pending", "running", "stopping", "stopped"]
 
 
 @dataclass(frozen=True)
@@ -69,14 +67,7 @@ def machines(account: Clients, region: str) -> list[Machine]:
     Raises:
         AwsError: if it can't be listed.
     """
-    ec2 = account.client("ec2", region=region)
-    alive = [{"Name": "instance-state-name", "Values": ALIVE}]
-    return [
-        _machine(found, region)
-        for page in pages(ec2, "describe_instances", f"listing instances in {region}", Filters=alive)
-        for reservation in page["Reservations"]
-        for found in reservation["Instances"]
-    ]
+    return [_machine(found, region) for found in living_instances(account, region)]
 
 
 def starters(account: Clients, region: str) -> list[Starter]:

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from course_lib.finops.aws import AwsError, Clients, aws_now, pages, usable_regions
+from course_lib.finops.aws import AwsError, Clients, aws_now, living_instances, usable_regions
 from course_lib.finops.ephemeral.ending import end_instances
 from course_lib.finops.ephemeral.lease import Lease, LeaseError, is_protected, read_lease, tags_of
 from course_lib.finops.errors import FinopsError
 
 GRACE = timedelta(hours=1)  # for an instance without a lease, counted from its launch
-ALIVE = ["pending", "running", "stopping", "stopped"]
 WORKERS = 8  # regions at a time
 
 Action = Literal["keep", "terminate", "stop", "report"]
@@ -160,14 +159,7 @@ def judge(instance: dict[str, Any], region: str, now: datetime, grace: timedelta
 
 
 def _look(account: Clients, region: str, now: datetime, grace: timedelta, without_lease: Action) -> list[Verdict]:
-    ec2 = account.client("ec2", region=region)
-    alive = [{"Name": "instance-state-name", "Values": ALIVE}]
-    return [
-        judge(instance, region, now, grace, without_lease)
-        for page in pages(ec2, "describe_instances", f"listing instances in {region}", Filters=alive)
-        for reservation in page["Reservations"]
-        for instance in reservation["Instances"]
-    ]
+    return [judge(found, region, now, grace, without_lease) for found in living_instances(account, region)]
 
 
 def _carry_out(pool: ThreadPoolExecutor, account: Clients, doomed: list[Verdict]) -> dict[str, AwsError | None]:
@@ -186,8 +178,6 @@ def _carry_out(pool: ThreadPoolExecutor, account: Clients, doomed: list[Verdict]
 
 
 def _with_error(verdict: Verdict, error: AwsError | None) -> Verdict:
-    from dataclasses import replace
-
     return verdict if error is None else replace(verdict, error=str(error))
 
 

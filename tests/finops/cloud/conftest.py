@@ -1,25 +1,6 @@
-"""One practice account for each test module, emptied before each test."""
-
-from datetime import UTC, datetime
+"""What the tests of the practice account do with boto3: launch, and look."""
 
 import pytest
-
-from course_lib.finops.cloud import PracticeAccount
-
-START = datetime(2026, 12, 1, 8, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def running():
-    with PracticeAccount(start=START) as account:
-        yield account
-
-
-@pytest.fixture
-def account(running):
-    running.reset()
-    running.heal()
-    return running
 
 
 @pytest.fixture

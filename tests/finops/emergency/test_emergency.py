@@ -2,29 +2,15 @@
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
 from course_lib.catalog import instance
-from course_lib.finops.cloud import PracticeAccount
 from course_lib.finops.emergency import EmergencyError, carry_out, load_plan, make_plan, save_plan
 
 REGIONS = ("eu-west-1", "us-east-1")
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture(scope="module")
-def running():
-    with PracticeAccount(start=datetime(2026, 12, 1, 8, tzinfo=UTC)) as account:
-        yield account
-
-
-@pytest.fixture
-def account(running):
-    running.reset()
-    running.heal()
-    return running
 
 
 @pytest.fixture

@@ -1,27 +1,12 @@
-"""A practice account for each test module, and requests to launch in it."""
+"""Requests to launch in the practice account, and what runs there."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
-from course_lib.finops.cloud import PracticeAccount
 from course_lib.finops.ephemeral import LaunchRequest, Lease
 
-START = datetime(2026, 12, 1, 8, tzinfo=UTC)
 REGIONS = ("eu-west-1", "us-east-1", "us-west-2")
-
-
-@pytest.fixture(scope="module")
-def running():
-    with PracticeAccount(start=START) as account:
-        yield account
-
-
-@pytest.fixture
-def account(running):
-    running.reset()
-    running.heal()
-    return running
 
 
 @pytest.fixture

@@ -1,29 +1,15 @@
 """`course finops`. Oracle: boto3's own view of a running practice account, found by environment alone."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from click.testing import CliRunner
 
 from course_lib.cli import main
-from course_lib.finops.cloud import PracticeAccount
 
 ROLE = "arn:aws:iam::123456789012:role/ends-leases"
 LEASE = ("--for", "2h", "--owner", "ada", "--project", "bert", "--role", ROLE)
-
-
-@pytest.fixture(scope="module")
-def running():
-    with PracticeAccount(start=datetime(2026, 12, 1, 8, tzinfo=UTC)) as account:
-        yield account
-
-
-@pytest.fixture
-def account(running):
-    running.reset()
-    running.heal()
-    return running
 
 
 @pytest.fixture
