@@ -131,3 +131,23 @@ def test_a_budget_can_be_changed_and_asked_for_its_subscribers(account, budgets,
 def test_a_period_ends_where_the_calendar_says(unit, expected):
     found = period(unit, datetime(2026, 12, 31, 17, 5, tzinfo=UTC))
     assert tuple(str(moment.date()) for moment in found) == expected
+
+
+def test_a_threshold_is_a_percentage_of_the_limit(account, budgets, launch, topic):
+    arn, told = topic
+    put(budgets, 100_000, 80, address=arn, TimeUnit="MONTHLY")
+    launch(InstanceType="p5.48xlarge")
+    account.advance(24 * HOUR)
+    assert spend(budgets) > 80
+    assert told() == []
+
+
+def test_a_forecast_goes_on_at_the_periods_rate(account, budgets, launch, topic):
+    arn, told = topic
+    launch()
+    account.advance(24 * HOUR)
+    put(budgets, 30 * TRN1, 100, address=arn, TimeUnit="MONTHLY", kind="FORECASTED")
+    account.advance(8 * HOUR)
+    assert spend(budgets) < 30 * TRN1
+    (message,) = told()
+    assert "forecasted spend" in message

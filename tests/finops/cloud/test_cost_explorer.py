@@ -166,3 +166,16 @@ def test_a_wrong_question_is_refused(bill, asked, said):
     with pytest.raises(ClientError, match=said) as caught:
         bill(**asked)
     assert caught.value.response["Error"]["Code"] == "ValidationException"
+
+
+def test_spot_costs_what_the_history_says(account, launch, bill):
+    account.advance(account.now().replace(minute=0, second=0) + HOUR - account.now())  # to a full hour
+    begin = account.now()
+    launch(InstanceMarketOptions={"MarketType": "spot"}, Placement={"AvailabilityZone": "us-east-1a"})
+    account.advance(18 * HOUR)
+    known = account.now() - 8 * HOUR
+    rows = account.client("ec2").describe_spot_price_history(
+        InstanceTypes=["trn1.2xlarge"], AvailabilityZone="us-east-1a", StartTime=begin, EndTime=known - HOUR
+    )["SpotPriceHistory"]
+    assert len(rows) == 10
+    assert whole(bill())[0] == pytest.approx(sum(float(row["SpotPrice"]) for row in rows), abs=1e-4)

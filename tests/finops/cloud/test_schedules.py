@@ -2,8 +2,11 @@
 
 import json
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
+
+from course_lib.runtime import NotEmulatedError
 
 MINUTE = timedelta(minutes=1)
 ROLE = "arn:aws:iam::123456789012:role/scheduler"
@@ -103,6 +106,8 @@ def test_a_target_that_fails_is_tried_again(account, scheduler, launch, state):
     assert state(instance) == "running"
     account.advance(2 * MINUTE)
     assert state(instance) == "terminated"
+    minutes = [r["time"][14:16] for r in account.records() if r["operation"] == "invoke"]
+    assert [(int(b) - int(a)) % 60 for a, b in pairwise(minutes)] == [1, 2]  # each pause twice the last
     told = [(r["error"], r["parameters"]["what"][:5]) for r in account.records() if r["operation"] == "invoke"]
     assert [error for error, _ in told] == ["ServiceUnavailable", "ServiceUnavailable", ""]
 
@@ -125,3 +130,13 @@ def test_what_the_account_cannot_do_is_told_in_the_ledger(account, scheduler):
     (told,) = [record for record in account.records() if record["operation"] == "invoke"]
     assert told["error"] == "NotImplementedError"
     assert "can't invoke arn:aws:lambda" in told["parameters"]["what"]
+
+
+def test_a_token_whose_request_was_refused_may_come_again(account, scheduler):
+    asked = {"GroupName": "later", "ClientToken": "mine"}
+    arn, _ = queue(account, "done")
+    with pytest.raises(NotEmulatedError):  # moto fails where AWS refuses a group that is not there
+        schedule(scheduler, at(account, 1), {"Arn": arn, "Input": "now"}, **asked)
+    scheduler.create_schedule_group(Name="later")
+    schedule(scheduler, at(account, 1), {"Arn": arn, "Input": "now"}, **asked)
+    assert scheduler.get_schedule(Name="end", GroupName="later")["Name"] == "end"

@@ -197,3 +197,29 @@ def test_a_region_that_can_not_be_seen_is_named(account, run):
     plan = make_plan(account, REGIONS)
     assert list(plan.unseen) == ["machines in eu-west-1"]
     assert len(plan.doomed) == 1
+
+
+def test_what_is_stopped_costs_nothing_to_run(account, run):
+    stopped, _ = run(2)
+    account.client("ec2").stop_instances(InstanceIds=[stopped])
+    assert make_plan(account, REGIONS).usd_per_hour == pytest.approx(instance("trn1.2xlarge").usd_per_hour())
+
+
+def test_a_batch_queue_is_disabled(account):
+    iam, batch = account.client("iam"), account.client("batch")
+    role = iam.create_role(RoleName="batch", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    batch.create_compute_environment(computeEnvironmentName="trn", type="UNMANAGED", serviceRole=role)
+    order = [{"order": 1, "computeEnvironment": "trn"}]
+    batch.create_job_queue(jobQueueName="work", state="ENABLED", priority=1, computeEnvironmentOrder=order)
+    plan = make_plan(account, REGIONS)
+    assert [(starter.kind, starter.id) for starter in plan.starters] == [("batch queue", "work")]
+    assert carry_out(account, plan, plan.phrase).failed == []
+    assert batch.describe_job_queues()["jobQueues"][0]["state"] == "DISABLED"
+    assert make_plan(account, REGIONS).starters == ()
+
+
+def test_an_address_in_use_is_no_orphan(account, run):
+    ec2 = account.client("ec2")
+    (one,) = run(1)
+    ec2.associate_address(AllocationId=ec2.allocate_address(Domain="vpc")["AllocationId"], InstanceId=one)
+    assert make_plan(account, REGIONS).orphans == ()

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from course_lib.finops.aws import AwsError
-from course_lib.finops.ephemeral import TooManyError, sweep
+from course_lib.finops.ephemeral import TooManyError, end_instances, sweep
 from course_lib.finops.errors import FinopsError
 
 HOUR = timedelta(hours=1)
@@ -143,3 +143,10 @@ def test_without_permission_to_list_regions_it_says_so(account):
     account.inject("denied", "ec2.DescribeRegions")
     with pytest.raises(AwsError, match=r"listing the account's regions: UnauthorizedOperation.*Remedy: ask for"):
         sweep(account)
+
+
+def test_one_that_is_gone_already_counts_as_ended(account, plain, states):
+    (here,) = plain()
+    ended = end_instances(account.client("ec2"), ["i-0123456789abcdef0", here], "terminate")
+    assert ended == {"i-0123456789abcdef0": None, here: None}
+    assert states() == {here: "terminated"}
