@@ -30,6 +30,7 @@ def build(root: Path = ROOT, output: Path | None = None) -> int:
         0 when every page was built with no warning and no failed cell, else 1.
     """
     target = (output or root) / "_build"
+    _run(root, ["-m", "book.kit.ahead", str(root)])
     code = _jupyter_book(root, ["--path-output", str(output or root), "-W", "-n", "--keep-going"])
     findings = traceback_findings(target / "html")
     for finding in findings:
@@ -70,13 +71,16 @@ def draft(names: list[str], root: Path = ROOT) -> int:
 
 
 def _jupyter_book(root: Path, arguments: list[str]) -> int:
+    # the package cannot be run with -m; calling its entry point keeps to this interpreter, whatever PATH says
+    return _run(root, ["-c", "from jupyter_book.cli.main import main; main()", "build", str(root), *arguments])
+
+
+def _run(root: Path, arguments: list[str]) -> int:
     environment = os.environ | {"IPYTHONDIR": str(_ipython_profile(root / "_build" / "ipython"))}
     # Threads of torch that wait for each other by spinning take a busy machine's cores from the thread they wait for: a
     # cell of 20 seconds then takes minutes. Sleeping costs a quiet machine next to nothing.
     environment = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"} | environment
-    # the package cannot be run with -m; calling its entry point keeps to this interpreter, whatever PATH says
-    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(root), *arguments]
-    return subprocess.run(command, check=False, env=environment).returncode
+    return subprocess.run([sys.executable, *arguments], check=False, env=environment).returncode
 
 
 def _ipython_profile(folder: Path) -> Path:
