@@ -10,6 +10,8 @@ from typing import Any
 
 import httpx
 
+BROKE_OFF = "the stream broke off"
+
 
 @dataclass
 class Shot:
@@ -52,7 +54,9 @@ async def shoot(client: httpx.AsyncClient, body: dict[str, Any], due: float, ret
                 break
             await asyncio.sleep(wait)
     except httpx.HTTPError as error:
-        shot.status, shot.error = 0, type(error).__name__
+        # a connection that is reset in the middle of an answer is as broken off as one that is closed
+        cut = shot.error == BROKE_OFF and isinstance(error, httpx.ReadError | httpx.RemoteProtocolError)
+        shot.status, shot.error = 0, BROKE_OFF if cut else type(error).__name__
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         shot.error = f"an answer in another form: {type(error).__name__}"
     shot.seconds = time.perf_counter() - due
@@ -71,7 +75,7 @@ async def _try(client: httpx.AsyncClient, body: dict[str, Any], due: float, shot
         if shot.status != 200:
             shot.error = f"{shot.status} {_message(await response.aread())}"
             return None
-        shot.error = "the stream broke off"
+        shot.error = BROKE_OFF
         await _read(response, due, shot)
         return None
 
@@ -82,7 +86,7 @@ async def _read(response: httpx.Response, due: float, shot: Shot) -> None:
         if not line.startswith("data: "):
             continue
         if line == "data: [DONE]":
-            shot.error = "" if shot.error == "the stream broke off" else shot.error
+            shot.error = "" if shot.error == BROKE_OFF else shot.error
             return
         event = json.loads(line[len("data: ") :])
         if "error" in event:

@@ -1,7 +1,9 @@
 """Load tests. Oracle: percentiles by hand, the server's own counters, and servers that misbehave on purpose."""
 
 import socket
+import struct
 import threading
+import time
 
 import pytest
 
@@ -76,8 +78,9 @@ def test_failures_are_counted_by_what_they_say(serve):
     assert kind.startswith("400 the model's context holds 256")
 
 
-def test_a_stream_that_breaks_off_is_lost():
-    """Oracle: a server that closes the connection after its first piece of text."""
+@pytest.mark.parametrize("linger", [None, 0])
+def test_a_stream_that_breaks_off_is_lost(linger):
+    """Oracle: a server that closes the connection after its first piece of text, or resets it (SO_LINGER 0)."""
     event = b'data: {"choices": [{"text": "a", "index": 0}]}\n\n'
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
@@ -86,6 +89,9 @@ def test_a_stream_that_breaks_off_is_lost():
             with connection:
                 connection.recv(65536)
                 connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + event)
+                if linger is not None:
+                    time.sleep(0.3)  # until the client has begun to read
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, linger))
 
         thread = threading.Thread(target=half_an_answer)
         thread.start()

@@ -1,12 +1,14 @@
 """Generated policies, checked by others. Oracle: parliament (a linter) and policy_sentry (AWS's list of actions).
 
-Both know AWS's Service Authorization Reference: every action, resource type and condition key. They are in the optional
-extra `aws`, and each test is skipped where they are not installed.
+Both know AWS's Service Authorization Reference: every action, resource type and condition key.
 """
 
 import json
 
+import parliament
 import pytest
+from policy_sentry.analysis import expand
+from policy_sentry.querying import actions
 
 from course_lib.finops.iam import (
     Launch,
@@ -54,7 +56,6 @@ MEANT = {
 
 @pytest.mark.parametrize("name", GENERATED)
 def test_parliament_finds_nothing_that_is_not_meant(name):
-    parliament = pytest.importorskip("parliament", reason="parliament is in the optional extra 'aws'")
     findings = parliament.analyze_policy_string(json.dumps(GENERATED[name])).findings
     other = [one for one in findings if one.issue not in MEANT.get(name, set())]
     assert [f"{one.issue}: {one.detail} {one.location}" for one in other] == []
@@ -64,7 +65,6 @@ def test_parliament_finds_nothing_that_is_not_meant(name):
 
 def test_parliament_would_find_a_mistake():
     """A misspelt action, a resource of another type: the lint above can fail."""
-    parliament = pytest.importorskip("parliament", reason="parliament is in the optional extra 'aws'")
     for action, issue in (("s3:GetObjekt", "UNKNOWN_ACTION"), ("s3:GetObject", "RESOURCE_MISMATCH")):
         rule = {"Effect": "Allow", "Action": action, "Resource": "arn:aws:s3:::bucket"}
         found = parliament.analyze_policy_string(json.dumps({"Version": "2012-10-17", "Statement": rule})).findings
@@ -80,8 +80,6 @@ def actions_of(document: dict, effect: str) -> list[str]:
 @pytest.mark.parametrize("name", GENERATED)
 def test_every_action_and_pattern_stands_for_actions_that_exist(name):
     """Oracle: policy_sentry's copy of the Service Authorization Reference. A typing error would match nothing."""
-    expand = pytest.importorskip("policy_sentry.analysis.expand", reason="policy_sentry is in the optional extra 'aws'")
-    actions = pytest.importorskip("policy_sentry.querying.actions")
     known = {action.lower() for prefix in PREFIXES for action in actions.get_actions_for_service(prefix)}
     for effect in ("Allow", "Deny"):
         for action in actions_of(GENERATED[name], effect):
@@ -98,8 +96,6 @@ PREFIXES = [
 
 def test_the_cost_policy_expands_to_reading_and_listing_only():
     """Oracle: policy_sentry's access levels."""
-    expand = pytest.importorskip("policy_sentry.analysis.expand", reason="policy_sentry is in the optional extra 'aws'")
-    actions = pytest.importorskip("policy_sentry.querying.actions")
     levels = {}
     for pattern in actions_of(GENERATED["costs"], "Allow"):
         for action in expand.expand(pattern):
@@ -112,7 +108,6 @@ def test_the_cost_policy_expands_to_reading_and_listing_only():
 
 def test_the_requests_of_a_launch_have_only_keys_that_aws_gives():
     """Oracle: policy_sentry's table of condition keys for each resource type of ec2:RunInstances."""
-    actions = pytest.importorskip("policy_sentry.querying.actions", reason="policy_sentry is in the extra 'aws'")
     rows = actions.get_action_data("ec2", "RunInstances")["ec2"]
     table = {row["resource_arn_format"].split(":")[-1].split("/")[0]: row["condition_keys"] for row in rows}
     tags = {"owner": "ana"}
