@@ -58,6 +58,8 @@ class Guests:
 
     def happen(self, now: datetime) -> list[tuple[Timer, str]]:
         """Shut down whose time has come; returns each with what became of it: "terminated", "stopped" or "gone"."""
+        if self.asleep:  # asked at another source's moment
+            return []
         due = [timer for timer in self._timers.values() if timer.due <= now]
         for timer in due:
             del self._timers[timer.instance]

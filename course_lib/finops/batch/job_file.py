@@ -1,0 +1,172 @@
+"""A job and its fleet from a TOML file, read strictly: a misspelled key is an error, not a default."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from datetime import datetime, timedelta
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from course_lib.finops.batch.errors import BatchError
+from course_lib.finops.batch.fleet import Fleet
+from course_lib.finops.batch.job import Dependency, Job
+from course_lib.finops.batch.retries import SPOT_RULES, ExitRule, RetryStrategy
+from course_lib.finops.ephemeral import Lease
+
+TOP = ("owner", "project", "expires_at", "region", "fleet", "job")
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+EXAMPLE = """\
+owner = "ada@example.org"
+project = "bert"
+expires_at = 2026-12-02T08:00:00Z   # a moment with its zone: nothing here outlives it unseen
+region = "us-east-1"
+
+[fleet]
+name = "bert-trn1"
+instance_types = ["trn1.2xlarge"]
+purchase = "spot"
+max_vcpus = 32
+subnets = ["subnet-..."]
+security_groups = ["sg-..."]
+instance_role = "ecsInstanceRole"
+
+[job]
+name = "bert-shards"
+image = "123456789012.dkr.ecr.us-east-1.amazonaws.com/course:neuron-training"
+command = ["python", "train.py"]
+instance_type = "trn1.2xlarge"
+timeout = "2h"
+attempts = 3
+array_size = 4
+budget_usd = 40.0
+inputs = "s3://bucket/inputs"
+outputs = "s3://bucket/outputs"
+
+[[job.retry]]
+action = "RETRY"
+on_status_reason = "Host EC2*"
+
+[[job.retry]]
+action = "RETRY"
+on_exit_code = "75"
+
+[[job.retry]]
+action = "EXIT"
+on_reason = "*"
+"""
+
+
+@dataclass(frozen=True)
+class JobFile:
+    """What a job file holds.
+
+    Attributes:
+        region: where.
+        fleet: what it runs on.
+        job: what runs.
+        depends_on: jobs that must succeed first.
+    """
+
+    region: str
+    fleet: Fleet
+    job: Job
+    depends_on: tuple[Dependency, ...] = ()
+
+
+def read_job_file(path: Path) -> JobFile:
+    """Read a job file.
+
+    Raises:
+        BatchError: for a file that is no TOML, an unknown or missing key, or a value that `Job` or `Fleet` refuses.
+        LeaseError: for an owner, a project or an end that is none.
+    """
+    try:
+        told = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BatchError.of(
+            "job file", str(path), f"can't be read ({error})", "see: course finops batch example"
+        ) from None
+    _check_keys("the job file", told, TOP, TOP)
+    end = told["expires_at"]
+    if not isinstance(end, datetime):
+        raise BatchError.of("expires_at", end, "is no moment", "write it without quotes: 2026-12-01T08:00:00Z")
+    lease = Lease(str(told["owner"]), str(told["project"]), end)
+    fleet = _fleet(dict(told["fleet"]), lease)
+    job, depends_on = _job(dict(told["job"]), lease, fleet)
+    return JobFile(str(told["region"]), fleet, job, depends_on)
+
+
+def _fleet(given: dict[str, Any], lease: Lease) -> Fleet:
+    known, needed = _keys_of(Fleet)
+    _check_keys("[fleet]", given, known, needed)
+    for name in ("instance_types", "subnets", "security_groups"):
+        given[name] = _words(name, given[name])
+    _check_purchase(given)
+    return Fleet(lease=lease, **given)
+
+
+def _job(given: dict[str, Any], lease: Lease, fleet: Fleet) -> tuple[Job, tuple[Dependency, ...]]:
+    known, needed = _keys_of(Job)
+    known = (*known, "attempts", "depends_on")
+    _check_keys("[job]", given, known, needed)
+    rules = given.pop("retry", None)
+    attempts = given.pop("attempts", 1)
+    waits = tuple(Dependency(**_strict("[[job.depends_on]]", row, Dependency)) for row in given.pop("depends_on", ()))
+    parsed = (
+        SPOT_RULES if rules is None else tuple(ExitRule(**_strict("[[job.retry]]", row, ExitRule)) for row in rules)
+    )
+    given["command"] = _words("command", given["command"])
+    given["timeout"] = duration(given["timeout"])
+    given["environment"] = {str(name): str(value) for name, value in given.get("environment", {}).items()}
+    given.setdefault("purchase", fleet.purchase)
+    _check_purchase(given)
+    return Job(lease=lease, retry=RetryStrategy(attempts, parsed), **given), waits
+
+
+def duration(text: object) -> timedelta:
+    """A duration such as "90s", "30m" or "2h".
+
+    Raises:
+        BatchError: for anything else.
+    """
+    number, unit = (text[:-1], text[-1:]) if isinstance(text, str) else ("", "")
+    if not number.replace(".", "", 1).isdigit() or unit not in UNITS:
+        raise BatchError.of("timeout", text, "is no duration", 'write it as "90s", "30m", "2h" or "1d"')
+    return timedelta(seconds=float(number) * UNITS[unit])
+
+
+def _keys_of(kind: type) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    rows = [row for row in fields(kind) if row.name != "lease"]
+    needed = [row.name for row in rows if row.default is MISSING and row.default_factory is MISSING]
+    return tuple(row.name for row in rows), tuple(needed)
+
+
+def _strict(where: str, row: object, kind: type) -> dict[str, Any]:
+    if not isinstance(row, dict):
+        raise BatchError.of(where, row, "is no table", f"write it as {where} with one key on each line")
+    _check_keys(where, row, *_keys_of(kind))
+    return row
+
+
+def _check_keys(where: str, given: Mapping[str, Any], known: tuple[str, ...], needed: tuple[str, ...]) -> None:
+    for name in given:
+        if name not in known:
+            near = get_close_matches(name, known, 1) or [", ".join(known)]
+            raise BatchError.of("key", name, f"is none of {where}", f"did you mean {near[0]}")
+    for name in needed:
+        if name not in given:
+            raise BatchError.of("key", name, f"is missing in {where}", "see: course finops batch example")
+
+
+def _check_purchase(given: Mapping[str, Any]) -> None:
+    if given.get("purchase", "spot") not in ("spot", "on_demand"):
+        raise BatchError.of("purchase", given["purchase"], "is no way to buy", "write spot or on_demand")
+
+
+def _words(name: str, value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise BatchError.of(name, value, "is no list of words", f'write {name} = ["...", "..."]')
+    return tuple(value)
