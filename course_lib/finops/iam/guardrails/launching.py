@@ -74,6 +74,9 @@ IAM_CHANGES = (
     "sts:AssumeRole",
 )
 
+# What IAM_CHANGES change. IAM stores no identity policy whose IAM resource has a wildcard in the place of its kind.
+IAM_KINDS = ("group", "instance-profile", "policy", "role", "user")
+
 # Services without regions: their requests carry us-east-1, so a rule about regions must leave them out.
 GLOBAL_SERVICES = (
     "aws-portal:*",

@@ -1,0 +1,116 @@
+"""The calls that make a checkpoint bucket with boto3: the same settings as the Terraform module `aws/storage`.
+
+A plan is a list of calls, to be read before it is carried out. There is no state: each call but the first sets what it
+says, so that to ask again mends what somebody changed by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from course_lib.finops.aws import Clients, one_line
+from course_lib.finops.ephemeral import MANAGED
+from course_lib.finops.errors import FinopsError
+
+_OWNER = re.compile(r"[A-Za-z0-9._+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", re.ASCII)
+_PROJECT = re.compile(r"[a-z0-9][a-z0-9-]{1,30}[a-z0-9]", re.ASCII)
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", re.ASCII)
+
+
+@dataclass(frozen=True)
+class CheckpointBucket:
+    """A bucket that is encrypted, closed, versioned, and forgets.
+
+    Attributes:
+        name: unique in all of AWS.
+        owner: mail address of the person to ask.
+        project: who pays.
+        region: where.
+        checkpoint_days: after how many days objects under checkpoints/ are deleted.
+
+    Raises:
+        FinopsError: for a value that the Terraform module refuses, too.
+    """
+
+    name: str
+    owner: str
+    project: str
+    region: str = "us-east-1"
+    checkpoint_days: int = 30
+
+    def __post_init__(self) -> None:
+        FinopsError.check_count("checkpoint_days", self.checkpoint_days)
+        for what, value, pattern, example in (
+            ("name", self.name, _BUCKET, "bert-checkpoints-2f6c"),
+            ("owner", self.owner, _OWNER, "ada@example.org"),
+            ("project", self.project, _PROJECT, "bert"),
+        ):
+            if not pattern.fullmatch(value):
+                raise FinopsError.of(what, value, "does not look right", f"write it as in {example!r}")
+
+
+def plan_bucket(wanted: CheckpointBucket) -> list[tuple[str, dict[str, Any]]]:
+    """The calls of boto3's S3 client, in order: method and parameters. Changes nothing."""
+    return [(call, {"Bucket": wanted.name, **given}) for call, given in _calls(wanted)]
+
+
+def make_bucket(account: Clients, wanted: CheckpointBucket) -> None:
+    """Carry the plan out; to ask again mends what was changed.
+
+    Raises:
+        AwsError: a call fails, or somebody else has a bucket of this name.
+    """
+    s3 = account.client("s3", region=wanted.region)
+    for call, given in plan_bucket(wanted):
+        with one_line(f"{call} on {wanted.name}"):
+            try:
+                getattr(s3, call)(**given)
+            except s3.exceptions.BucketAlreadyOwnedByYou:
+                continue  # it is there; the calls that follow set what it should be
+
+
+def _calls(wanted: CheckpointBucket) -> Iterator[tuple[str, dict[str, Any]]]:
+    # us-east-1 is the one region that must not be named here
+    place = {} if wanted.region == "us-east-1" else {"LocationConstraint": wanted.region}
+    yield "create_bucket", {"CreateBucketConfiguration": place} if place else {}
+    tags = {"owner": wanted.owner, "project": wanted.project, **MANAGED}
+    yield "put_bucket_tagging", {"Tagging": {"TagSet": [{"Key": key, "Value": value} for key, value in tags.items()]}}
+    flags = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
+    yield "put_public_access_block", {"PublicAccessBlockConfiguration": dict.fromkeys(flags, True)}
+    yield (
+        "put_bucket_ownership_controls",
+        {"OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}},
+    )
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BucketKeyEnabled": False}
+    yield "put_bucket_encryption", {"ServerSideEncryptionConfiguration": {"Rules": [rule]}}
+    yield "put_bucket_versioning", {"VersioningConfiguration": {"Status": "Enabled"}}
+    rules = [
+        {
+            "ID": "old-checkpoints",
+            "Status": "Enabled",
+            "Filter": {"Prefix": "checkpoints/"},
+            "Expiration": {"Days": wanted.checkpoint_days},
+        },
+        {
+            # parts of broken uploads and overwritten versions show in no listing, and are paid for
+            "ID": "leftovers",
+            "Status": "Enabled",
+            "Filter": {"Prefix": ""},
+            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
+            "NoncurrentVersionExpiration": {"NoncurrentDays": 7},
+        },
+    ]
+    yield "put_bucket_lifecycle_configuration", {"LifecycleConfiguration": {"Rules": rules}}
+    statement = {
+        "Sid": "DenyPlainHttp",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [f"arn:aws:s3:::{wanted.name}", f"arn:aws:s3:::{wanted.name}/*"],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    yield "put_bucket_policy", {"Policy": json.dumps({"Version": "2012-10-17", "Statement": [statement]})}
