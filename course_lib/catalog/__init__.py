@@ -15,6 +15,7 @@ from course_lib.catalog.networks import Network, network, network_of
 from course_lib.catalog.neuron_cores import NeuronCore, neuron_core
 from course_lib.catalog.prices import Price
 from course_lib.catalog.published import PublishedPoint, published_point, published_points
+from course_lib.catalog.service_prices import ServicePrice, service_prices
 from course_lib.catalog.training_runs import TrainingRun, training_runs
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "NeuronCore",
     "Price",
     "PublishedPoint",
+    "ServicePrice",
     "TrainingRun",
     "UnknownNameError",
     "UnknownPriceError",
@@ -49,5 +51,6 @@ __all__ = [
     "published",
     "published_point",
     "published_points",
+    "service_prices",
     "training_runs",
 ]

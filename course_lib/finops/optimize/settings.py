@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
 
+from course_lib.catalog import service_prices
 from course_lib.finops.optimize.errors import OptimizeError
 
 
 @cache
 def _listed(unit: str) -> dict[str, float]:
-    text = files("course_lib.catalog").joinpath("data", "service_prices.csv").read_text(encoding="utf-8")
-    return {row["item"]: float(row["usd"]) for row in csv.DictReader(text.splitlines()) if row["unit"] == unit}
+    return {row.item: row.usd for row in service_prices() if row.unit == unit}
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import datetime
 from dataclasses import dataclass
 from decimal import Decimal
-from importlib.resources import files
 
+from course_lib.catalog import service_prices
 from course_lib.finops.prices.amounts import Number, exact
 from course_lib.finops.prices.errors import PriceError
 
@@ -89,9 +88,7 @@ def listed_rate(kind: str, region: str) -> Rate | None:
         kind: such as "ebs-gp3".
         region: where.
     """
-    text = files("course_lib.catalog").joinpath("data", "service_prices.csv").read_text(encoding="utf-8")
-    for row in csv.DictReader(text.splitlines()):
-        if (row["item"], row["region"]) == (LISTED.get(kind), region):
-            date = datetime.date.fromisoformat(row["date"])
-            return flat_rate(Decimal(row["usd"]), row["unit"], source=row["source"], date=date)
+    for row in service_prices():
+        if (row.item, row.region) == (LISTED.get(kind), region):
+            return flat_rate(Decimal(str(row.usd)), row.unit, source=row.source, date=row.date)
     return None
