@@ -13,24 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from course_lib.cli_cloud_up import FOLDER, JSON, state_folder, up
+
 if TYPE_CHECKING:
     from course_lib.finops.cloud import BackDoor
 
-FOLDER = click.option(
-    "--folder",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where the account keeps its address, ledger and log.  [default: in your state folder]",
-)
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def state_folder(folder: Path | None) -> Path:
-    """The folder that was asked for, or the user's own for such things (XDG_STATE_HOME)."""
-    if folder is not None:
-        return folder
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "training-at-scale" / "cloud"
 
 
 def duration(text: str) -> timedelta:
@@ -57,32 +45,7 @@ def cloud() -> None:
     """
 
 
-@cloud.command()
-@FOLDER
-@click.option("--port", default=0, help="To serve on.  [default: a free one]")
-@click.option("--speed", default=1.0, show_default=True, help="Simulated seconds per real second; 0 stands still.")
-@click.option("--start", help="The account's time at the beginning, such as 2026-12-01T08:00:00+00:00.  [default: now]")
-@click.option("--seed", default=0, show_default=True, help="Of faults that come by chance.")
-@JSON
-def up(folder: Path | None, port: int, speed: float, start: str | None, seed: int, as_json: bool) -> None:
-    """Start the account, or say where it is if it is up.
-
-    Example: course cloud up --speed 60
-    """
-    from datetime import datetime
-
-    from course_lib.cli import print_json, user_errors
-    from course_lib.finops.cloud import up as start_account
-
-    with user_errors():
-        begin = datetime.fromisoformat(start) if start else None
-        running, new = start_account(state_folder(folder), port=port, speed=speed, start=begin, seed=seed)
-    if as_json:
-        print_json({"url": running.url, "pid": running.pid, "folder": running.folder, "new": new})
-        return
-    click.echo(f"The practice account {'is up' if new else 'was up already'}: {running.url}")
-    click.echo(f"Its time is {running.door.now():%Y-%m-%d %H:%M:%S} UTC. Ledger and log: {running.folder}")
-    click.echo('To use it in this shell:  eval "$(course cloud env)"   To end it:  course cloud down')
+cloud.add_command(up)
 
 
 @cloud.command()

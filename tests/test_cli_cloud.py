@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -33,8 +34,11 @@ def shell(course, program):
     return subprocess.run(["bash", "-ec", script], env=clean, capture_output=True, text=True, check=True).stdout
 
 
+START = ("--start", "2026-12-01T08:00:00+00:00")
+
+
 def test_up_env_advance_calls_down(course):
-    assert "is up: http://127.0.0.1:" in course("up", "--speed", "0", "--start", "2026-12-01T08:00:00+00:00").output
+    assert "is up: http://127.0.0.1:" in course("up", "--empty", "--speed", "0", *START).output
     launch = (
         'import boto3; print(boto3.client("ec2").run_instances(ImageId="ami-12c6146b", InstanceType="trn1.2xlarge", '
         'MinCount=1, MaxCount=1, UserData="#!/bin/sh\\nshutdown +30", '
@@ -53,25 +57,62 @@ def test_up_env_advance_calls_down(course):
 
 
 def test_a_second_up_finds_the_first(course):
-    first = json.loads(course("up", "--json").output)
-    second = json.loads(course("up", "--json").output)
+    first = json.loads(course("up", "--empty", "--json").output)
+    second = json.loads(course("up", "--empty", "--json").output)
     assert (first["new"], second["new"]) == (True, False)
     assert first["url"] == second["url"]
 
 
+@pytest.mark.slow  # tests/finops/cloud/test_story.py looks at such a past in every run
+def test_an_account_with_a_past(course):
+    told = course("up", "--speed", "0", *START).output
+    assert "It began with the past of a research group." in told
+    assert "Its time is 2026-12-01 08:00:00 UTC" in told
+    ask = (
+        'import boto3; ce = boto3.client("ce"); days = ce.get_cost_and_usage(Granularity="DAILY", '
+        'Metrics=["UnblendedCost"], TimePeriod={"Start": "2026-09-03", "End": "2026-11-30"})["ResultsByTime"]; '
+        'print(sum(float(day["Total"]["UnblendedCost"]["Amount"]) > 20 for day in days))'
+    )
+    assert shell(course, ask) == "88\n"
+    status = json.loads(course("status", "--json").output)
+    assert (status["calls"], status["errors"], status["happenings"]) == (1, 0, 0)
+    ledger = (Path(json.loads(course("up", "--json").output)["folder"]) / "ledger.jsonl").read_text().splitlines()
+    assert [json.loads(line)["operation"] for line in ledger] == [
+        "GetCostAndUsage"
+    ]  # its past is no part of the ledger
+    wanted = course("up", "--empty")
+    assert wanted.exit_code == 1
+    assert "story=None is not that of the account which is up" in wanted.output
+
+
+def test_settings_that_the_running_account_does_not_have_are_refused(course):
+    course("up", "--empty", "--speed", "0", *START)
+    for words, said in (
+        (("--speed", "60"), "speed=60.0 is not that of the account which is up at http://127.0.0.1:"),
+        (("--port", "1"), "port=1 is not that of"),
+        (("--seed", "7"), "(seed=0)"),
+        (("--start", "2026-12-02T08:00:00+00:00"), "start="),
+    ):
+        found = course("up", *words)
+        assert found.exit_code == 1
+        assert said in found.output
+        assert "course cloud down" in found.output
+    assert course("up", "--speed", "0", *START).exit_code == 0  # the same ones, and those left out, are no difference
+
+
 def test_a_server_that_died_is_noticed_and_replaced(course):
-    first = json.loads(course("up", "--json").output)
+    first = json.loads(course("up", "--empty", "--json").output)
     os.kill(first["pid"], signal.SIGKILL)
     for _ in range(100):
         if course("status").exit_code:
             break
         time.sleep(0.1)
     assert "no practice account is up. Remedy: course cloud up" in course("status").output
-    assert json.loads(course("up", "--json").output)["new"]
+    assert json.loads(course("up", "--empty", "--json").output)["new"]
 
 
 def test_a_fault_meets_calls_until_it_is_healed(course):
-    course("up")
+    course("up", "--empty")
     assert "meet denied from now on" in course("fault", "denied", "sts.*").output
     call = 'boto3.client("sts").get_caller_identity()["Account"]'
     ask = f"import boto3\ntry: print({call})\nexcept Exception as e: print(e)"
@@ -89,7 +130,7 @@ def test_a_fault_meets_calls_until_it_is_healed(course):
     ],
 )
 def test_a_mistake_is_one_line_with_the_remedy(course, words, said):
-    course("up")
+    course("up", "--empty")
     result = course(*words)
     assert result.exit_code == 1
     assert said in result.output
@@ -106,7 +147,7 @@ def test_a_mistake_is_one_line_with_the_remedy(course, words, said):
     ],
 )
 def test_an_account_that_cannot_start_says_why_and_leaves_nothing(course, words, said):
-    result = course("up", *words)
+    result = course("up", "--empty", *words)
     assert result.exit_code == 1
     assert said in result.output
     assert course("status").exit_code == 1

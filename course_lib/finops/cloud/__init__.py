@@ -4,5 +4,20 @@ from course_lib.finops.cloud.back_door import BackDoor
 from course_lib.finops.cloud.daemon import Running, down, find, up
 from course_lib.finops.cloud.faults import KINDS, Fault
 from course_lib.finops.cloud.practice import PracticeAccount
+from course_lib.finops.cloud.story import Label, Told, seed
+from course_lib.finops.cloud.visit import Visit
 
-__all__ = ["KINDS", "BackDoor", "Fault", "PracticeAccount", "Running", "down", "find", "up"]
+__all__ = [
+    "KINDS",
+    "BackDoor",
+    "Fault",
+    "Label",
+    "PracticeAccount",
+    "Running",
+    "Told",
+    "Visit",
+    "down",
+    "find",
+    "seed",
+    "up",
+]

@@ -30,6 +30,10 @@ class BackDoor:
         """The account's time, in UTC."""
         return datetime.fromisoformat(self._ask("GET", "clock")["now"])
 
+    def speed(self) -> float:
+        """Simulated seconds per real second."""
+        return float(self._ask("GET", "clock")["speed"])
+
     def advance(self, by: timedelta) -> datetime:
         """Turn the clock forward; what falls due on the way happens at its own moment. Returns the new time.
 
@@ -65,13 +69,35 @@ class BackDoor:
         asked = {"guests": guests, "schedules": schedules}
         self._ask("POST", "asleep", {name: value for name, value in asked.items() if value is not None})
 
+    def set_quota(self, code: str, vcpus: float, region: str = "us-east-1") -> None:
+        """Set one of EC2's vCPU quotas in a region; the account starts with plenty of each.
+
+        Raises:
+            FinopsError: for a code that isn't one, or a negative value.
+        """
+        self._ask("POST", "quotas", {"code": code, "vcpus": vcpus, "region": region})
+
     def records(self, since: int = 0) -> list[dict[str, Any]]:
         """The account's ledger: every call that reached it and everything that happened by itself, oldest first."""
         return list(self._ask("GET", f"calls?since={since}"))
 
-    def reset(self) -> None:
-        """Empty the account; its clock runs on."""
-        self._ask("POST", "reset")
+    def forget_records(self) -> None:
+        """Empty the ledger, also the file that it is written to."""
+        self._ask("DELETE", "calls")
+
+    def bury(self) -> None:
+        """Take terminated instances out of sight, as AWS does by itself after about an hour; the bill keeps them."""
+        self._ask("POST", "bury")
+
+    def reset(self, start: datetime | None = None) -> None:
+        """Empty the account; its clock runs on, or begins again at `start`.
+
+        Raises:
+            FinopsError: for a start without time zone.
+        """
+        if start is not None and start.tzinfo is None:
+            raise FinopsError.of("start", start.isoformat(), "names no time zone", "add +00:00 for UTC")
+        self._ask("POST", "reset", {} if start is None else {"start": start.isoformat()})
 
     def _ask(self, method: str, what: str, asked: dict[str, Any] | None = None) -> Any:
         body = None if asked is None else json.dumps(asked).encode()

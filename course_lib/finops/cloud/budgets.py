@@ -2,8 +2,8 @@
 
 The delay is AWS's: an alert comes when the billing data come, hours after the money is spent. That is what makes a
 budget a report and not a brake. Covered: cost budgets by day, month, quarter or year, filters by tag, region, service,
-instance type and account, actual and forecast thresholds, SNS and (into the ledger) mail. Forecasts here go on at the
-period's mean rate, which is simpler than AWS's. Source:
+instance type and account, actual and forecast thresholds, SNS and (into the ledger) mail, and budget actions. Forecasts
+here go on at the period's mean rate, which is simpler than AWS's. Source:
 https://docs.aws.amazon.com/cost-management/latest/userguide/budgets-best-practices.html
 """
 
@@ -15,10 +15,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from course_lib.finops.cloud.alarms import Tell
+from course_lib.finops.cloud.budget_actions import BudgetActions, notify
 from course_lib.finops.cloud.costs import Line, lines, total
 from course_lib.finops.cloud.meter import Meter
 from course_lib.finops.cloud.schedules import Clients
-from course_lib.finops.cloud.wire import code_of
 
 EVERY = timedelta(hours=8)
 MONTHS = {"MONTHLY": 1, "QUARTERLY": 3, "ANNUALLY": 12}
@@ -46,6 +46,10 @@ class Budgets:
     delay: timedelta
     _last: datetime | None = None
     _told: set[tuple[str, str, str, datetime]] = field(default_factory=set)
+    tags: dict[str, dict[str, str]] = field(default_factory=dict)  # by ARN of a budget or an action
+
+    def __post_init__(self) -> None:
+        self.actions = BudgetActions(self.clients, self.tell)
 
     def next_due(self) -> datetime | None:
         """The next refresh, if there is a budget."""
@@ -64,12 +68,7 @@ class Budgets:
         about = budget.budget
         start, end = period(str(about.get("TimeUnit", "MONTHLY")), now)
         known = now - self.delay
-        found = [
-            line
-            for line in lines(self.meter, start, end, end - start, known, account)
-            if _belongs(line, about.get("CostFilters") or {})
-        ]
-        actual, _ = total(found)
+        actual = spent(self.meter, about, start, end, known, account)
         elapsed = max((known - start) / (end - start), 0.0)
         forecast = actual / elapsed if elapsed else 0.0
         spend = {"ACTUAL": actual, "FORECASTED": forecast}
@@ -87,20 +86,17 @@ class Budgets:
             key = (account, str(about["BudgetName"]), f"{kind} {details['Threshold']}", start)
             if spend[kind] > threshold and key not in self._told:
                 self._told.add(key)
-                self._alert(about["BudgetName"], kind, spend[kind], threshold, notification.subscribers)
+                words = f"Budget {about['BudgetName']}: {kind.lower()} spend {spend[kind]:.2f} USD is above "
+                words += f"{threshold:.2f} USD."
+                notify(self.clients, self.tell, about["BudgetName"], words, notification.subscribers)
+        self.actions.look((account, str(about["BudgetName"])), spend, limit, start, now)
 
-    def _alert(self, name: str, kind: str, spend: float, threshold: float, subscribers: list[dict[str, str]]) -> None:
-        words = f"Budget {name}: {kind.lower()} spend {spend:.2f} USD is above {threshold:.2f} USD."
-        for subscriber in subscribers:
-            error, status = "", 200
-            if subscriber["SubscriptionType"] == "SNS":
-                sns = self.clients("sns", subscriber["Address"].split(":")[3])
-                try:
-                    sns.publish(TopicArn=subscriber["Address"], Subject="AWS Budgets", Message=words)
-                except Exception as failure:  # noqa: BLE001 - a topic that is gone is told, and the budget goes on
-                    error, status = code_of(failure), 400
-            told = {"BudgetName": name, "to": subscriber["Address"], "message": words}
-            self.tell("us-east-1", "alert", told, status, error)
+
+def spent(meter: Meter, budget: dict[str, Any], start: datetime, end: datetime, known: datetime, account: str) -> float:
+    """What a budget counts in an interval, USD, from the bill as known at `known`."""
+    filters = budget.get("CostFilters") or {}
+    found = lines(meter, start, end, end - start, known, account)
+    return total(line for line in found if _belongs(line, filters))[0]
 
 
 def period(unit: str, now: datetime) -> tuple[datetime, datetime]:

@@ -51,6 +51,9 @@ class Clock:
 
     def now(self) -> datetime:
         """The simulated time, in UTC."""
+        held = self._held  # read without the lock: what happens at that moment may ask from another thread
+        if held is not None:
+            return held
         with self._lock:
             if self._held is not None:
                 return self._held
@@ -61,6 +64,11 @@ class Clock:
         _check_speed(speed)
         with self._lock:
             self._base, self._since, self._speed = self.now(), self._real(), float(speed)
+
+    def restart(self, at: datetime) -> None:
+        """Show another time from now on, also an earlier one; for an emptied account, in which nothing is due."""
+        with self._lock:
+            self._base, self._since = at.astimezone(UTC), self._real()
 
     def reach(self, until: datetime, next_due: NextDue, happen: Happen) -> int:
         """Let everything happen that is due up to `until`, each at its own moment; the clock ends there or later.

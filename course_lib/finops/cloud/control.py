@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs
 
 from course_lib.finops.cloud.application import Account
 from course_lib.finops.cloud.faults import Fault
+from course_lib.finops.cloud.instances import bury
 from course_lib.finops.errors import FinopsError
 
 PREFIX = "/_course/"
@@ -58,6 +59,12 @@ class Control:
             case "GET", "calls":
                 account.catch_up()
                 return [asdict(record) for record in account.ledger.since(int(query.get("since", 0)))]
+            case "DELETE", "calls":
+                account.ledger.erase()
+                return []
+            case "POST", "bury":
+                bury(account.clock.now())
+                return {}
             case "GET", "faults":
                 return [asdict(rule) for rule in account.faults.rules()]
             case "POST", "faults":
@@ -70,8 +77,13 @@ class Control:
                 account.guests.asleep = bool(asked.get("guests", account.guests.asleep))
                 account.schedules.asleep = bool(asked.get("schedules", account.schedules.asleep))
                 return {"guests": account.guests.asleep, "schedules": account.schedules.asleep}
+            case "POST", "quotas":
+                account.quotas.set(str(asked["region"]), str(asked["code"]), float(asked["vcpus"]))
             case "POST", "reset":
+                start = datetime.fromisoformat(asked["start"]) if "start" in asked else None
                 self._reset()
+                if start is not None:
+                    account.clock.restart(start)
                 account.forget()
                 return {}
             case _:

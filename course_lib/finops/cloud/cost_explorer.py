@@ -1,4 +1,5 @@
-"""Cost Explorer over the meter: GetCostAndUsage, GetDimensionValues and GetTags, with filters and groups that count.
+"""Cost Explorer over the meter: GetCostAndUsage (also by resource), GetDimensionValues and GetTags, with filters and
+groups that count.
 
 moto answers from a queue of prepared pages, whatever is asked. Here a wrong query gets the wrong answer, as on AWS.
 Like AWS's, the last figures are late and marked as estimated: what is younger than `DELAY` is not there yet. Source:
@@ -16,6 +17,7 @@ from course_lib.finops.cloud.instances import account_of
 from course_lib.finops.cloud.wire import ApiCall, ApiError
 
 DELAY = timedelta(hours=8)  # "at least once every 24 hours"; budgets' data come three times a day
+RESOURCES_KEPT = timedelta(days=14)
 STEPS = {"HOURLY": timedelta(hours=1), "DAILY": timedelta(days=1)}
 METRICS = {"UnblendedCost", "BlendedCost", "AmortizedCost", "NetUnblendedCost", "NetAmortizedCost", "UsageQuantity"}
 DIMENSIONS = {
@@ -39,19 +41,19 @@ def cost_and_usage(account: Any, call: ApiCall) -> dict[str, Any]:
     granularity = str(asked.get("Granularity", ""))
     metrics = list(asked.get("Metrics") or ())
     if granularity not in (*STEPS, "MONTHLY"):
-        raise _invalid(f"Granularity '{granularity}' is none of DAILY, HOURLY, MONTHLY.")
+        raise invalid(f"Granularity '{granularity}' is none of DAILY, HOURLY, MONTHLY.")
     if not metrics or not set(metrics) <= METRICS:
-        raise _invalid(f"Metrics {metrics} must be some of {', '.join(sorted(METRICS))}.")
+        raise invalid(f"Metrics {metrics} must be some of {', '.join(sorted(METRICS))}.")
     keep = keeping(asked.get("Filter"))
     groups = [_group_key(group) for group in asked.get("GroupBy") or ()]
     if len(groups) > 2:
-        raise _invalid("GroupBy takes two groups at most.")
+        raise invalid("GroupBy takes two groups at most.")
     known = account.clock.now() - DELAY
     result = []
-    for begin, until in _steps(start, end, granularity):
+    for begin, until in cost_steps(start, end, granularity):
         found = [line for line in _lines(account, call, begin, until, known) if keep(line)]
         told: dict[str, Any] = {
-            "TimePeriod": {"Start": _text(begin, granularity), "End": _text(until, granularity)},
+            "TimePeriod": {"Start": time_text(begin, granularity), "End": time_text(until, granularity)},
             "Total": {} if groups else _metrics(found, metrics),
             "Groups": [],
             "Estimated": until > known,
@@ -68,12 +70,23 @@ def cost_and_usage(account: Any, call: ApiCall) -> dict[str, Any]:
     return {"ResultsByTime": result, "GroupDefinitions": definitions, "DimensionValueAttributes": []}
 
 
+def cost_and_usage_with_resources(account: Any, call: ApiCall) -> dict[str, Any]:
+    """Answer GetCostAndUsageWithResources: as GetCostAndUsage, by resource, for the last 14 days and with a filter."""
+    start, _ = period(call.parameters)
+    if not call.parameters.get("Filter"):
+        raise invalid("Filter is required.")
+    oldest = account.clock.now().replace(hour=0, minute=0, second=0, microsecond=0) - RESOURCES_KEPT
+    if start < oldest:
+        raise invalid(f"Start date {start:%Y-%m-%d} is before {oldest:%Y-%m-%d}: resources are kept for 14 days.")
+    return cost_and_usage(account, call)
+
+
 def dimension_values(account: Any, call: ApiCall) -> dict[str, Any]:
     """Answer GetDimensionValues."""
     start, end = period(call.parameters)
     dimension = str(call.parameters.get("Dimension", ""))
     if dimension not in DIMENSIONS:
-        raise _invalid(f"Dimension '{dimension}' is none of {', '.join(sorted(DIMENSIONS))}.")
+        raise invalid(f"Dimension '{dimension}' is none of {', '.join(sorted(DIMENSIONS))}.")
     known = account.clock.now() - DELAY
     found = sorted({line.dimensions[dimension] for line in _lines(account, call, start, end, known)})
     values = [{"Value": value, "Attributes": {}} for value in found]
@@ -100,9 +113,9 @@ def period(asked: dict[str, Any]) -> tuple[datetime, datetime]:
     try:
         start, end = (_moment(str(given[name])) for name in ("Start", "End"))
     except (KeyError, ValueError):
-        raise _invalid(f"TimePeriod {given} must have Start and End as yyyy-MM-dd or yyyy-MM-ddThh:mm:ssZ.") from None
+        raise invalid(f"TimePeriod {given} must have Start and End as yyyy-MM-dd or yyyy-MM-ddThh:mm:ssZ.") from None
     if not start < end:
-        raise _invalid(f"Start date {given['Start']} must be before end date {given['End']}.")
+        raise invalid(f"Start date {given['Start']} must be before end date {given['End']}.")
     return start, end
 
 
@@ -115,7 +128,7 @@ def keeping(expression: dict[str, Any] | None) -> Keep:
     if not expression:
         return lambda line: True
     if len(expression) != 1:
-        raise _invalid(f"Expression has {len(expression)} operators: {', '.join(expression)}; it must have one.")
+        raise invalid(f"Expression has {len(expression)} operators: {', '.join(expression)}; it must have one.")
     ((operator, given),) = expression.items()
     match operator:
         case "And":
@@ -130,12 +143,12 @@ def keeping(expression: dict[str, Any] | None) -> Keep:
         case "Dimensions":
             key = str(given.get("Key"))
             if key not in DIMENSIONS:
-                raise _invalid(f"Dimension '{key}' is none of {', '.join(sorted(DIMENSIONS))}.")
+                raise invalid(f"Dimension '{key}' is none of {', '.join(sorted(DIMENSIONS))}.")
             return _matching(lambda line: line.dimensions[key], given)
         case "Tags":
             name = str(given.get("Key"))
             return _matching(lambda line: line.tags.get(name, ""), given)
-    raise _invalid(f"Expression '{operator}' is none of And, Or, Not, Dimensions, Tags.")
+    raise invalid(f"Expression '{operator}' is none of And, Or, Not, Dimensions, Tags.")
 
 
 def _matching(value: Callable[[Line], str], given: dict[str, Any]) -> Keep:
@@ -156,24 +169,30 @@ def _group_key(group: dict[str, Any]) -> Callable[[Line], str]:
         return lambda line: f"{key}${line.tags.get(key, '')}"
     if kind == "DIMENSION" and key in DIMENSIONS:
         return lambda line: line.dimensions[key]
-    raise _invalid(f"Group {kind} '{key}' is neither TAG nor a DIMENSION of {', '.join(sorted(DIMENSIONS))}.")
+    raise invalid(f"Group {kind} '{key}' is neither TAG nor a DIMENSION of {', '.join(sorted(DIMENSIONS))}.")
 
 
 def _lines(account: Any, call: ApiCall, start: datetime, end: datetime, known: datetime) -> Iterable[Line]:
-    return lines(account.meter, start, end, end - start, known, account_of(call))
+    found = lines(account.meter, start, end, end - start, known, account_of(call))
+    seen: Iterable[Line] = account.allocation_tags.seen(found)
+    return seen
 
 
 def _metrics(found: list[Line], metrics: list[str]) -> dict[str, dict[str, str]]:
-    usd, hours = total(found)
+    usd, _ = total(found)
+    units = {line.unit for line in found} or {"Hrs"}
+    unit = units.pop() if len(units) == 1 else "N/A"
+    amount = sum(line.quantity for line in found)  # of hours and gibibytes together it means nothing, as on AWS
     return {
-        name: {"Amount": f"{hours:.6f}", "Unit": "Hrs"}
+        name: {"Amount": f"{amount:.6f}", "Unit": unit}
         if name == "UsageQuantity"
         else {"Amount": f"{usd:.10f}", "Unit": "USD"}
         for name in metrics
     }
 
 
-def _steps(start: datetime, end: datetime, granularity: str) -> list[tuple[datetime, datetime]]:
+def cost_steps(start: datetime, end: datetime, granularity: str) -> list[tuple[datetime, datetime]]:
+    """The hours, days or calendar months of an interval, the first and last cut at its ends."""
     found = []
     while start < end:
         if granularity == "MONTHLY":
@@ -191,9 +210,11 @@ def _moment(text: str) -> datetime:
     return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def _text(time: datetime, granularity: str) -> str:
+def time_text(time: datetime, granularity: str) -> str:
+    """A moment as Cost Explorer writes it."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ" if granularity == "HOURLY" else "%Y-%m-%d")
 
 
-def _invalid(message: str) -> ApiError:
+def invalid(message: str) -> ApiError:
+    """The error of a request that can't be answered."""
     return ApiError("ValidationException", message)

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 # Access keys of actors inside: nobody outside has them, and the ledger writes the actor's name instead of "caller".
 MARK = "INSIDE"
+CALLER = "caller"
 
 
 def key_of(actor: str) -> str:
@@ -24,7 +25,7 @@ def key_of(actor: str) -> str:
 
 def actor_of(access_key: str) -> str:
     """Who made a call: "caller", or the actor inside whose key it is."""
-    return access_key.removeprefix(MARK).lower() if access_key.startswith(MARK) else "caller"
+    return access_key.removeprefix(MARK).lower() if access_key.startswith(MARK) else CALLER
 
 
 def client(application: WsgiApp, service: str, region: str, actor: str, session: Any) -> Any:

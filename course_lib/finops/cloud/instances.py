@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from course_lib.finops.cloud.wire import ApiCall, ApiError, read_result
+from course_lib.finops.cloud.wire import ApiCall, ApiError
+
+SEEN = timedelta(hours=1)  # for how long a terminated instance is still told of
+ENDED = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC\)")
+# In the answer to RunInstances, where reading the whole answer would take longer than the launch.
+IDS = re.compile(rb"<instanceId>(i-[0-9a-f]+)</instanceId>")
 
 
 def check_type(account: Any, call: ApiCall) -> None:
@@ -33,18 +40,38 @@ def shutdown_behavior(account: Any, call: ApiCall) -> dict[str, Any] | None:
 
 def after_run(account: Any, call: ApiCall, status: int, headers: dict[str, str], body: bytes) -> None:
     """Boot the instances: their user data begins to count."""
-    reservation = read_result(call, status, headers, body)
-    ids = [instance["InstanceId"] for instance in reservation["Instances"]]
+    ids = [found.decode() for found in dict.fromkeys(IDS.findall(body))]
+    owner = account_of(call)
     if call.parameters.get("DisableApiTermination"):  # moto takes it from ModifyInstanceAttribute only
         for instance in ids:
-            moto_instance(reservation["OwnerId"], call.region, instance).disable_api_termination = True
+            moto_instance(owner, call.region, instance).disable_api_termination = True
     data = str(call.parameters.get("UserData", ""))
-    account.guests.booted(reservation["OwnerId"], call.region, ids, data, account.clock.now())
+    account.guests.booted(owner, call.region, ids, data, account.clock.now())
 
 
 def after_stop(account: Any, call: ApiCall, status: int, headers: dict[str, str], body: bytes) -> None:
     """A stop or a reboot: what waited inside is gone."""
     account.guests.forget(list(call.parameters.get("InstanceIds", ())))
+
+
+def bury(now: datetime) -> None:
+    """Forget terminated instances an hour after their end, as EC2's answers do; their bill and tags stay."""
+    from moto.ec2.models import ec2_backends
+
+    for _, regions in list(ec2_backends.items()):
+        for backend in list(regions.values()):
+            for key, reservation in list(backend.reservations.items()):
+                stay = [one for one in reservation.instances if not _long_gone(one, now)]
+                if not stay:
+                    del backend.reservations[key]
+                reservation.instances[:] = stay
+
+
+def _long_gone(instance: Any, now: datetime) -> bool:
+    if instance.state != "terminated":
+        return False
+    told = ENDED.search(instance.state_transition_reason or "")
+    return told is None or now - datetime.fromisoformat(told[1]).replace(tzinfo=UTC) >= SEEN
 
 
 def account_of(call: ApiCall) -> str:

@@ -99,6 +99,13 @@ class Ledger:
         with self._lock:
             self._records.clear()
 
+    def erase(self) -> None:
+        """Forget all records, also in the file: what came before is not part of the account's story with its user."""
+        with self._lock:
+            self._records.clear()
+            if self._file:
+                self._file.truncate(0)
+
 
 def _without_secrets(value: Any) -> Any:
     if isinstance(value, dict):

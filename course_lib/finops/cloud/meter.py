@@ -14,6 +14,8 @@ from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any
 
+from course_lib.finops.cloud.holdings import Holdings
+
 SHORTEST = timedelta(minutes=1)  # charged for each start
 
 
@@ -33,6 +35,13 @@ class Metered:
         """How long of an interval is charged, as known at `now`."""
         return sum((_overlap(run, start, min(end, now), now) for run in self.runs), timedelta())
 
+    def span(self, now: datetime) -> tuple[datetime, datetime] | None:
+        """The moments before and after which nothing is charged, as known at `now`."""
+        if not self.runs:
+            return None
+        last = self.runs[-1]
+        return self.runs[0][0], max(last[1] or now, last[0] + SHORTEST)
+
 
 class Meter:
     """Notes the running times of all instances of the process; there is one account in it."""
@@ -41,6 +50,7 @@ class Meter:
         self._now = now
         self._lock = threading.Lock()
         self._metered: dict[str, Metered] = {}
+        self.holdings = Holdings(now)  # volumes and addresses
 
     def began(self, instance: Any) -> None:
         """An instance runs from now on."""
@@ -62,12 +72,14 @@ class Meter:
             return list(self._metered.values())
 
     def clear(self) -> None:
-        """Forget all instances."""
+        """Forget all instances, and what was held."""
         with self._lock:
             self._metered.clear()
+        self.holdings.clear()
 
     def watch(self) -> None:
         """Have moto tell of every instance that begins or ceases to run, for as long as the process lives."""
+        self.holdings.watch()
         from moto.ec2.models.instances import Instance
 
         for method, note in (

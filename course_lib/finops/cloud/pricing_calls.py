@@ -18,8 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
-from course_lib.catalog import Instance, Price, instance, instances
-from course_lib.finops.cloud.service_prices import service_prices
+from course_lib.catalog import Instance, Price, instance, instances, service_prices
 from course_lib.finops.cloud.wire import ApiCall, ApiError
 
 ENDPOINTS = ("us-east-1", "eu-central-1", "ap-south-1")
@@ -113,7 +112,7 @@ def _products_of(spec: Instance, row: Price) -> Iterator[Item]:
 
 
 def _volumes() -> Iterator[Item]:
-    for price in service_prices().values():
+    for price in service_prices():
         if price.unit == "GB-Mo":
             attributes = {
                 "volumeApiName": price.item,

@@ -1,8 +1,8 @@
 """EventBridge Scheduler's clockwork: moto keeps schedules and never fires them; this does, at their time.
 
-Covered: at() and rate() expressions, time zones, start and end dates, ActionAfterCompletion, retries with their
-limits, dead letter queues, and as targets every API call (`aws-sdk`), SQS queues and SNS topics. Not covered: cron()
-and Lambda functions, whose schedules answer with an entry in the ledger that says so. Source:
+Covered: at(), rate() and cron() expressions, time zones, start and end dates, flexible windows, ActionAfterCompletion,
+retries with their limits, dead letter queues, and as targets every API call (`aws-sdk`), SQS queues, SNS topics and
+Lambda functions. A schedule with any other target leaves an entry in the ledger that says so. Source:
 https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
 """
 
@@ -12,13 +12,12 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from course_lib.finops.cloud.schedule_times import due, following
 from course_lib.finops.cloud.wire import code_of
 
-UNITS = {"minute": 60, "hour": 3600, "day": 86400}
 FIRST_RETRY = timedelta(
     minutes=1
 )  # doubled at each try; AWS publishes the limits and "exponential backoff", not the steps
@@ -53,17 +52,21 @@ class Schedules:
         """The earliest time of any schedule or retry."""
         if self.asleep:
             return None
-        times = [time for _, _, time in self._waiting()] + [failed.next for failed in self._failing]
+        times = [due(schedule, time) for _, schedule, time in self._waiting()] + [
+            failed.next for failed in self._failing
+        ]
         return min(times, default=None)
 
     def happen(self, now: datetime) -> None:
         """Fire what is due, and try again what failed."""
+        if self.asleep:  # asked at another source's moment
+            return
         again = [failed for failed in self._failing if failed.next <= now]
         self._failing = [failed for failed in self._failing if failed.next > now]
         for failed in again:
             self._fire(failed.schedule, failed.first, now, failed.tries + 1)
         for region, schedule, time in list(self._waiting()):
-            if time <= now:
+            if due(schedule, time) <= now:
                 self._fired[schedule.arn] = (schedule, time)
                 self._fire(schedule, time, now, 1)
                 if following(schedule, time) is None and schedule.action_after_completion == "DELETE":
@@ -115,36 +118,14 @@ class Schedules:
             self._send(arn, text)
         elif arn.split(":")[2] == "sns":
             self.clients("sns", arn.split(":")[3]).publish(TopicArn=arn, Message=text)
+        elif arn.split(":")[2] == "lambda":
+            functions = self.clients("lambda", arn.split(":")[3])
+            functions.invoke(FunctionName=arn, InvocationType="Event", Payload=text.encode())
         else:
-            raise NotImplementedError(f"the practice account can't invoke {arn}: use an aws-sdk, SQS or SNS target")
+            raise NotImplementedError(f"the practice account can't invoke {arn}: use aws-sdk, SQS, SNS or Lambda")
 
     def _send(self, queue_arn: str, body: str) -> None:
         _, _, _, region, account, name = queue_arn.split(":")
         queue = self.clients("sqs", region)
         url = queue.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"]
         queue.send_message(QueueUrl=url, MessageBody=body)
-
-
-def following(schedule: Any, last: datetime | None) -> datetime | None:
-    """The first time of a schedule after `last` (None: it hasn't fired), or None if there is no such time."""
-    expression = schedule.schedule_expression
-    if found := re.fullmatch(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\)", expression):
-        return None if last else _in_zone(found[1], schedule.schedule_expression_timezone)
-    if found := re.fullmatch(r"rate\((\d+) (minute|hour|day)s?\)", expression):
-        every = timedelta(seconds=int(found[1]) * UNITS[found[2]])
-        begin = _moment(schedule.start_date) or _moment(schedule.creation_date)
-        end = _moment(schedule.end_date)
-        time = last + every if last else begin
-        return time if time and (end is None or time <= end) else None
-    return None  # cron(): see this module's first lines
-
-
-def _in_zone(text: str, zone: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
-    except (ValueError, ZoneInfoNotFoundError):
-        return None
-
-
-def _moment(seconds: Any) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(float(seconds), UTC)

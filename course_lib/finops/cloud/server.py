@@ -9,12 +9,15 @@ import sys
 import threading
 from datetime import datetime
 from email.utils import format_datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from course_lib.finops.cloud.application import Account
 from course_lib.finops.cloud.clock import Clock
 from course_lib.finops.cloud.control import Control
+from course_lib.finops.cloud.faster import quicken
+from course_lib.finops.cloud.functions import run_functions
 from course_lib.runtime import tell_gaps
 
 TICK = 0.2  # seconds between looks at the clock when nobody asks anything
@@ -59,6 +62,7 @@ def main() -> None:
     asked = _arguments()
     clock = Clock(datetime.fromisoformat(asked.start) if asked.start else None, asked.speed)
     follow(clock)
+    quicken()
     account = Account(moto_application(), clock, Path(asked.ledger) if asked.ledger else None, asked.seed)
     account.meter.watch()
     application = tell_gaps(Control(account, reset_moto))
@@ -69,6 +73,7 @@ def main() -> None:
             return format_datetime(clock.now().replace(microsecond=0), usegmt=True)
 
     server = make_server("127.0.0.1", asked.port, application, threaded=True, request_handler=Handler)
+    run_functions(f"http://127.0.0.1:{server.server_port}", lambda: partial(account._tell, "lambda"))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(server.server_port, flush=True)
     ended = threading.Event()

@@ -24,7 +24,12 @@ from werkzeug.exceptions import NotFound
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 SCOPE = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
 # Where the name in the signature isn't botocore's name of the service.
-SIGNED_AS = {"monitoring": "cloudwatch", "elasticloadbalancing": "elbv2", "tagging": "resourcegroupstaggingapi"}
+SIGNED_AS = {
+    "monitoring": "cloudwatch",
+    "elasticloadbalancing": "elbv2",
+    "servicequotas": "service-quotas",
+    "tagging": "resourcegroupstaggingapi",
+}
 
 
 class ApiError(ServiceException):

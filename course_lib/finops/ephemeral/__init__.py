@@ -9,12 +9,26 @@ from course_lib.finops.ephemeral.launch import (
     LaunchRequest,
     launch,
     plan_launch,
-    schedule_end,
 )
-from course_lib.finops.ephemeral.lease import Lease, LeaseError, is_protected, read_lease, tags_of
+from course_lib.finops.ephemeral.lease import (
+    EXPIRES,
+    OWNER,
+    PROJECT,
+    Lease,
+    LeaseError,
+    is_protected,
+    read_lease,
+    tags_of,
+)
 from course_lib.finops.ephemeral.reaper import Sweep, TooManyError, Verdict, judge, sweep
+from course_lib.finops.ephemeral.schedule import GROUP, MANAGED, schedule_end
 
 __all__ = [
+    "EXPIRES",
+    "GROUP",
+    "MANAGED",
+    "OWNER",
+    "PROJECT",
     "LaunchError",
     "LaunchPlan",
     "LaunchRequest",

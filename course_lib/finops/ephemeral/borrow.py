@@ -9,7 +9,8 @@ from typing import Any
 
 from course_lib.finops.aws import AwsError, Clients, one_line
 from course_lib.finops.ephemeral.ending import end_instances
-from course_lib.finops.ephemeral.launch import Launched, LaunchError, LaunchRequest, launch, schedule_name
+from course_lib.finops.ephemeral.launch import Launched, LaunchError, LaunchRequest, launch
+from course_lib.finops.ephemeral.schedule import GROUP, schedule_name
 
 
 @contextmanager
@@ -58,7 +59,7 @@ def _unschedule(scheduler: Any, instance: str) -> str:
     """Delete an instance's schedule; says why it stayed, or ""."""
     try:
         with one_line(f"deleting the schedule of {instance}"):
-            scheduler.delete_schedule(Name=schedule_name(instance))
+            scheduler.delete_schedule(Name=schedule_name(instance), GroupName=GROUP)
     except AwsError as error:
         # It may have fired and deleted itself. If it stays, it fires once more, at an instance that is gone.
         return str(error)

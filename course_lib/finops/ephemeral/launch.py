@@ -21,6 +21,7 @@ from course_lib.catalog import CatalogError, instance
 from course_lib.finops.aws import AwsError, Clients, aws_now, one_line
 from course_lib.finops.ephemeral.ending import end_instances
 from course_lib.finops.ephemeral.lease import Lease, tag_list
+from course_lib.finops.ephemeral.schedule import GROUP, schedule_end
 from course_lib.finops.errors import FinopsError
 
 SHORTEST, LONGEST = timedelta(minutes=10), timedelta(days=14)
@@ -89,7 +90,7 @@ class LaunchPlan:
                 f"launch {what} for {asked.lease.owner}",
                 f"until {end:%Y-%m-%d %H:%M} UTC: at most {self.usd_at_most:,.2f} USD of {asked.budget_usd:,.2f}",
                 f"1. inside: {self.run['UserData'].splitlines()[1]}, which terminates",
-                f"2. scheduler: TerminateInstances at {end:%H:%M:%S} UTC",
+                f"2. scheduler: TerminateInstances at {end:%H:%M:%S} UTC (group {GROUP})",
                 f"3. reaper: by the tags {tags}",
             )
         )
@@ -150,7 +151,7 @@ def launch(account: Clients, request: LaunchRequest, now: datetime | None = None
     instances = tuple(found["InstanceId"] for found in told["Instances"])
     try:
         for one in instances:
-            schedule_end(account, request, one)
+            schedule_end(account, one, request.region, request.lease.expires_at, request.scheduler_role)
     except AwsError as error:
         left = [str(problem) for problem in end_instances(ec2, list(instances), "terminate").values() if problem]
         raise LaunchError(
@@ -158,37 +159,6 @@ def launch(account: Clients, request: LaunchRequest, now: datetime | None = None
             + (f"{', '.join(instances)} terminated." if not left else " ".join([*left, "Their own timer ends them."]))
         ) from error
     return Launched(plan, instances)
-
-
-def schedule_end(account: Clients, request: LaunchRequest, instance_id: str) -> None:
-    """Let EventBridge Scheduler terminate an instance when its lease ends; asking again changes nothing.
-
-    Raises:
-        AwsError: if the schedule can't be made.
-    """
-    scheduler = account.client("scheduler", region=request.region)
-    end = request.lease.expires_at.astimezone(UTC)
-    with one_line(f"scheduling the end of {instance_id}"):
-        try:
-            scheduler.create_schedule(
-                Name=schedule_name(instance_id),
-                ScheduleExpression=end.strftime("at(%Y-%m-%dT%H:%M:%S)"),
-                FlexibleTimeWindow={"Mode": "OFF"},
-                ActionAfterCompletion="DELETE",
-                Target={
-                    "Arn": "arn:aws:scheduler:::aws-sdk:ec2:terminateInstances",
-                    "RoleArn": request.scheduler_role,
-                    "Input": json.dumps({"InstanceIds": [instance_id]}),
-                    "RetryPolicy": {"MaximumRetryAttempts": 185, "MaximumEventAgeInSeconds": 86400},
-                },
-            )
-        except scheduler.exceptions.ConflictException:
-            return  # it is there: the same launch was asked for before
-
-
-def schedule_name(instance_id: str) -> str:
-    """The name of the schedule that ends an instance."""
-    return f"lease-{instance_id}"
 
 
 def _hours(span: timedelta) -> str:
@@ -210,7 +180,7 @@ def _price(request: LaunchRequest) -> float:
 
 def _parameters(request: LaunchRequest) -> dict[str, Any]:
     tags = tag_list({**request.tags, **request.lease.tags()})
-    kinds = ("instance", "volume", "network-interface")
+    kinds = ("instance", "volume")  # what costs money by itself; the launch policy allows tags on these two alone
     given = {
         "ImageId": request.image,
         "InstanceType": request.instance_type,

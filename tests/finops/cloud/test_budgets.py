@@ -1,10 +1,11 @@
 """Budgets that are computed. Oracle: hours by hand times the catalog's price; the rules are AWS Budgets' guide."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ParamValidationError
 
 from course_lib.catalog import instance
 from course_lib.finops.cloud.budgets import period
@@ -151,3 +152,51 @@ def test_a_forecast_goes_on_at_the_periods_rate(account, budgets, launch, topic)
     assert spend(budgets) < 30 * TRN1
     (message,) = told()
     assert "forecasted spend" in message
+
+
+@pytest.mark.parametrize("amount", ["-5", "five", "1e3", "", "NaN"])
+def test_a_limit_that_is_no_amount_is_refused_as_aws_words_it(budgets, amount):
+    """The pattern is the service model's own, which botocore knows and does not check."""
+    pattern = budgets.meta.service_model.shape_for("NumericValue").metadata["pattern"]
+    said = rf"InvalidParameterException.*Value '{amount}' at 'budget.budgetLimit.amount'.*{re.escape(pattern)}"
+    if amount:  # botocore itself refuses an empty text
+        with pytest.raises(ClientError, match=said):
+            put(budgets, amount)
+    else:
+        with pytest.raises(ParamValidationError):
+            put(budgets, amount)
+    assert budgets.describe_budgets(AccountId=ME)["Budgets"] == []
+    put(budgets, 5)
+    new = {"BudgetName": "lab", "BudgetType": "COST", "TimeUnit": "DAILY"}
+    if amount:
+        with pytest.raises(ClientError, match=said):
+            budgets.update_budget(AccountId=ME, NewBudget={**new, "BudgetLimit": {"Amount": amount, "Unit": "USD"}})
+
+
+def test_the_history_tells_what_each_period_cost(account, budgets, launch):
+    at(account, 0)
+    put(budgets, 100)
+    launch()
+    account.advance(60 * HOUR)  # two and a half days
+    told = budgets.describe_budget_performance_history(AccountId=ME, BudgetName="lab")["BudgetPerformanceHistory"]
+    amounts = [float(one["ActualAmount"]["Amount"]) for one in told["BudgetedAndActualAmountsList"]]
+    known = 60 - 8  # the bill is eight hours late
+    assert amounts == pytest.approx([(known - 48) * TRN1, 24 * TRN1, 24 * TRN1], abs=0.01)
+    assert {one["BudgetedAmount"]["Amount"] for one in told["BudgetedAndActualAmountsList"]} == {"100"}
+
+
+def test_tags_and_subscribers_are_kept(budgets):
+    tags = [{"Key": "managed-by", "Value": "me"}]
+    limit = {"BudgetLimit": {"Amount": "5", "Unit": "USD"}}
+    budget = {"BudgetName": "lab", "BudgetType": "COST", "TimeUnit": "DAILY", **limit}
+    budgets.create_budget(AccountId=ME, Budget=budget, ResourceTags=tags)
+    budget_arn = f"arn:aws:budgets::{ME}:budget/lab"
+    assert budgets.list_tags_for_resource(ResourceARN=budget_arn)["ResourceTags"] == tags
+    notification = {"NotificationType": "ACTUAL", "ComparisonOperator": "GREATER_THAN", "Threshold": 80.0}
+    first, second = ({"SubscriptionType": "EMAIL", "Address": f"{name}@example.org"} for name in ("ada", "ben"))
+    asked = {"AccountId": ME, "BudgetName": "lab", "Notification": notification}
+    budgets.create_notification(**asked, Subscribers=[first])
+    budgets.create_subscriber(**asked, Subscriber=second)
+    assert budgets.describe_subscribers_for_notification(**asked)["Subscribers"] == [first, second]
+    with pytest.raises(ClientError, match="DuplicateRecordException"):
+        budgets.create_subscriber(**asked, Subscriber=second)

@@ -6,7 +6,8 @@ import pytest
 
 from course_lib.catalog import instance
 from course_lib.finops.aws import AwsError
-from course_lib.finops.ephemeral import LaunchError, Lease, LeaseError, borrow, launch, plan_launch
+from course_lib.finops.ephemeral import GROUP, LaunchError, Lease, LeaseError, borrow, launch, plan_launch
+from course_lib.finops.iam import launch_policy
 
 MINUTE = timedelta(minutes=1)
 
@@ -26,7 +27,7 @@ def test_all_layers_are_there(account, request_for):
     behaviour = ec2.describe_instance_attribute(InstanceId=one, Attribute="instanceInitiatedShutdownBehavior")
     assert behaviour["InstanceInitiatedShutdownBehavior"]["Value"] == "terminate"
     assert told["MetadataOptions"]["HttpTokens"] == "required"
-    schedule = account.client("scheduler").get_schedule(Name=f"lease-{one}")
+    schedule = account.client("scheduler").get_schedule(Name=f"lease-{one}", GroupName="ephemeral")
     assert schedule["ScheduleExpression"] == f"at({end[:-1]})"
     assert schedule["ActionAfterCompletion"] == "DELETE"
     volumes = ec2.describe_volumes(Filters=[{"Name": "attachment.instance-id", "Values": [one]}])["Volumes"]
@@ -59,6 +60,20 @@ def test_asking_twice_launches_once(account, request_for, states):
     assert launch(account, asked).instances == first
     assert len(states()) == 2
     assert len(account.client("scheduler").list_schedules()["Schedules"]) == 2
+
+
+def test_the_schedules_group_is_made_once_and_is_the_policys(account, request_for):
+    """The launch policy allows schedules in this group only."""
+    policy = launch_policy("123456789012", ["us-east-1"], ["trn1.*"], scheduler_role=request_for().scheduler_role)
+    (one,) = [each for each in policy["Statement"] if each["Sid"] == "ScheduleEnd"]
+    assert one["Resource"] == f"arn:aws:scheduler:*:123456789012:schedule/{GROUP}/*"
+    scheduler = account.client("scheduler")
+    for number in range(2):
+        launch(account, request_for(tags={"run": str(number)}))
+        assert [group["Name"] for group in scheduler.list_schedule_groups()["ScheduleGroups"]] == ["default", GROUP]
+    assert len(scheduler.list_schedules(GroupName=GROUP)["Schedules"]) == 2
+    made = [record for record in account.records() if record["operation"] == "CreateScheduleGroup"]
+    assert len(made) == 1
 
 
 def test_a_launch_that_gets_no_schedule_is_taken_back(account, request_for, states):
