@@ -18,7 +18,7 @@ PATIENCE_SECONDS = 10.0
 # Python's own, which lives as long as the process that uses multiprocessing, and ends with it.
 FOREVER = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 # What a fixture of the whole session keeps: it must be gone when the session ends.
-UNTIL_THE_END = ("course_lib.runtime.nursery",)
+UNTIL_THE_END = ("course_lib.runtime.nursery", "course_lib.finops.cloud.server")
 
 
 def children() -> set[int]:

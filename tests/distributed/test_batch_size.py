@@ -72,6 +72,7 @@ REAL = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux enforces RLIMIT_AS")
 def test_real_memory_runs_out_and_the_search_finds_the_border():
     """Oracle: the kernel's RLIMIT_AS of 100 MiB: a row takes 5 to 9 MiB with all it keeps, and holes come on top."""

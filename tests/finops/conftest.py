@@ -1,4 +1,4 @@
-"""One practice account for each test module, emptied before each test."""
+"""One practice account for the whole session, emptied and set back to its first moment before each test."""
 
 from datetime import UTC, datetime
 
@@ -9,7 +9,7 @@ from course_lib.finops.cloud import PracticeAccount
 START = datetime(2026, 12, 1, 8, tzinfo=UTC)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def running():
     with PracticeAccount(start=START) as account:
         yield account
@@ -17,6 +17,6 @@ def running():
 
 @pytest.fixture
 def account(running):
-    running.reset()
+    running.reset(START)
     running.heal()
     return running

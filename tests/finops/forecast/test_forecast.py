@@ -27,6 +27,7 @@ def of(usd, **given):
     return daily("total", FIRST, list(usd), **given)
 
 
+@pytest.mark.slow
 def test_the_errors_are_below_both_baselines_on_unseen_traces():
     """Traces with events in their past and none in the 28 days that are forecast, from one origin each."""
     found = {name: [] for name in (*BASELINES, "ours")}

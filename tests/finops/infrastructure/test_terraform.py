@@ -9,6 +9,7 @@ def test_files_are_formatted(terraform):
     terraform.run("all", "fmt", "-check", "-recursive", "-diff")
 
 
+@pytest.mark.slow
 def test_bad_variables_are_refused(terraform):
     terraform.init("aws/account")
     told = terraform.run("aws/account", "test", "-filter=tests/variables.tftest.hcl").stdout
