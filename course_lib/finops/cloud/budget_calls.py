@@ -46,7 +46,9 @@ def update_budget(account: Any, call: ApiCall) -> dict[str, Any]:
     _check_amount((new.get("BudgetLimit") or {}).get("Amount"))
     budget = find_budget(call.parameters["AccountId"], new["BudgetName"])
     kept = {name: budget.budget[name] for name in ("TimePeriod", "CalculatedSpend") if name in budget.budget}
-    budget.budget = {**kept, **new}
+    # moto keeps and answers a period in seconds since 1970
+    asked = {name: when.timestamp() for name, when in (new.pop("TimePeriod", None) or {}).items()}
+    budget.budget = {**kept, **new, "TimePeriod": {**kept.get("TimePeriod", {}), **asked}}
     return {}
 
 

@@ -118,6 +118,9 @@ def test_a_budget_can_be_changed_and_asked_for_its_subscribers(account, budgets,
     assert found["Subscribers"] == [{"SubscriptionType": "SNS", "Address": arn}]
     with pytest.raises(ClientError, match="NotFoundException"):
         budgets.update_budget(AccountId=ME, NewBudget={**new, "BudgetName": "other"})
+    ends = datetime(2027, 6, 1, tzinfo=UTC)
+    budgets.update_budget(AccountId=ME, NewBudget={**new, "TimePeriod": {"End": ends}})
+    assert budgets.describe_budget(AccountId=ME, BudgetName="lab")["Budget"]["TimePeriod"]["End"] == ends
 
 
 @pytest.mark.parametrize(
