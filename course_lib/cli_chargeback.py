@@ -93,7 +93,7 @@ def recommend(regions: tuple[str, ...], days: int, commands: bool, as_json: bool
         columns = ("kind", "resource", "region", "owner", "USD/month", "what", "evidence", "risk")
         rows = [
             (
-                one.kind,
+                one.kind.replace("_", " "),
                 one.resource,
                 one.region,
                 one.owner,

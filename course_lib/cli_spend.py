@@ -155,7 +155,7 @@ def anomalies(
             click.echo(f"No anomalies: {usages[0]}.")
         else:
             click.echo("No anomalies.")
-        click.echo(f"Cost Explorer was asked {calls} times: {calls / 100:.2f} USD.")
+        click.echo(f"Calls of Cost Explorer: {calls}, {calls / 100:.2f} USD.")
     if rows:
         raise SystemExit(1)
 
@@ -204,7 +204,7 @@ def forecast(days: int, level: float, as_json: bool) -> None:
     print_table(f"forecast by {found.method}", ("month", "USD so far", "USD in all", f"{level:.0%} interval"), rows)
     for note in found.notes:
         click.echo(f"Note: {note}.")
-    click.echo(f"Cost Explorer was asked {usage.calls} times: {usage.usd_of_reading} USD.")
+    click.echo(f"Calls of Cost Explorer: {usage.calls}, {usage.usd_of_reading} USD.")
 
 
 def _account() -> Any:

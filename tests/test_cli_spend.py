@@ -63,7 +63,7 @@ def test_spend_says_who_spends_what_now_and_this_month(course):
     told = course("spend", *REGION)
     assert told.exit_code == 0, told.output
     assert f"{TRN1 + INF2:.2f} USD an hour for 2 instances" in told.output
-    assert "1 calls of Cost Explorer, 0.01 USD" in told.output
+    assert "calls of Cost Explorer: 1, 0.01 USD" in told.output
     found = json.loads(course("spend", "--by", "owner", *REGION, "--json").output)
     rows = {row["who"]: row for row in found["rows"]}
     assert rows["bob"]["usd_per_hour"] == pytest.approx(TRN1, abs=1e-4)
@@ -94,7 +94,7 @@ def test_anomalies_are_found_told_once_and_exit_with_1(course, tmp_path):
     assert "project=gpt" in course("anomalies", "--days", "60", "--seen", seen).output
     again = course("anomalies", "--days", "60", "--seen", seen)
     assert again.exit_code == 0
-    assert "No anomalies.\nCost Explorer was asked 3 times: 0.03 USD." in again.output
+    assert "No anomalies.\nCalls of Cost Explorer: 3, 0.03 USD." in again.output
     assert course("anomalies", "--days", "60", "--floor", "500").exit_code == 1  # a new key has a floor of its own
 
 

@@ -132,7 +132,7 @@ class Usage:
 
     def __str__(self) -> str:
         span = f"{self.start:%Y-%m-%d} to {self.end:%Y-%m-%d}"
-        asked = f"{self.calls} calls of Cost Explorer, {self.usd_of_reading} USD"
+        asked = f"calls of Cost Explorer: {self.calls}, {self.usd_of_reading} USD"
         if self.empty:
             return f"nothing was spent from {span} ({asked}); what runs now is on the bill within a day"
         return f"{self.total:,.2f} USD from {span}, the last {self.incomplete} steps incomplete ({asked})"

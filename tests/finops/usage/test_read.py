@@ -123,7 +123,7 @@ def test_all_pages_are_read_added_exactly_and_counted():
     assert usage.totals()["a",] == Decimal("0.3")
     assert [asked.get("NextPageToken") for asked in account.asked] == [None, "next", "last"]
     assert (usage.calls, usage.usd_of_reading) == (3, Decimal("0.03"))
-    assert "3 calls of Cost Explorer, 0.03 USD" in str(usage)
+    assert "calls of Cost Explorer: 3, 0.03 USD" in str(usage)
     assert len(usage.series(("b",))) == 8
     assert usage.estimated == {datetime(2026, 12, 1, tzinfo=UTC), datetime(2026, 12, 2, tzinfo=UTC)}
 
