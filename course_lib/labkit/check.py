@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -11,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from IPython import display as notebook
 
 from course_lib.labkit.arrays import compare
-from course_lib.labkit.failures import LabFailure, Tampered, fail
+from course_lib.labkit.failures import LabFailure, NoResult, Tampered, fail
 from course_lib.labkit.pristine import changed
 from course_lib.labkit.trust import REMEDY, refuse_tampering
-from course_lib.labkit.wording import NUMBERS, explain, kind_of, plain, same, show
+from course_lib.labkit.wording import NUMBERS, explain, kind_of, plain, plain_data, same, show
 
 if TYPE_CHECKING:
     import numpy as np
@@ -158,6 +159,31 @@ class Check:
             tip = hint if limit == at_most[-1] else ""
             self._record(f"{claim}: at most {limit:,.6g} {unit}", over, tip, weight / len(at_most), telling=True)
 
+    def outcome(self, call: Call) -> Call:
+        """Run a call once, now, and hand what came of it to any number of checks.
+
+        Returns:
+            A call that gives the result, made of plain values and built-in containers, or raises what was raised.
+        """
+        value, error = None, None
+        self._borrowed = ""
+        try:
+            with _warnings_as_text(), self._watch_calls():
+                value = plain_data(call())
+        except KeyboardInterrupt:
+            raise
+        except BaseException as raised:  # noqa: BLE001 - whatever it is, each check reports it
+            error = raised
+        if self._borrowed:
+            error = NoResult(self._borrowed)
+
+        def told() -> Any:
+            if error is not None:
+                raise error
+            return value
+
+        return told
+
     def score(self) -> float:
         """Print the report and return the points earned: nbgrader reads the cell's last value.
 
@@ -210,6 +236,7 @@ class Check:
         prefixes = tuple([f"{name}." for name in self._off_limits])
         before = sys.getprofile()
         if prefixes:
+            threading.setprofile(watch)  # for threads that the call starts
             sys.setprofile(watch)
         try:
             yield
@@ -217,6 +244,7 @@ class Check:
             if prefixes and sys.getprofile() is not watch:
                 self._borrowed = "switched off the watch on calls, so this check does not count"
             sys.setprofile(before)
+            threading.setprofile(before)
 
     def _record(self, claim: str, trouble: str, hint: str, weight: float, *, telling: bool = False) -> None:
         self._weight += weight

@@ -64,6 +64,12 @@ def _functions(module: ModuleType) -> Iterator[tuple[str, CodeType]]:
 
 
 def _code(name: str, value: Any) -> Iterator[tuple[str, CodeType]]:
-    for function in (value, *[getattr(value, part, None) for part in ("fget", "fset", "__func__", "__wrapped__")]):
+    # Read past __getattr__: some objects import a module when they are asked for anything, and fail.
+    parts = [
+        getattr(value, part, None)
+        for part in ("fget", "fset", "__func__", "__wrapped__")
+        if hasattr(value.__class__, part) or part in getattr(value, "__dict__", ())
+    ]
+    for function in (value, *parts):
         if isinstance(function, FunctionType):
             yield name, function.__code__

@@ -78,6 +78,7 @@ class LocalAws:
     def __init__(self, region: str = REGION, arguments: Sequence[str] = ()) -> None:
         self.region = region
         self.calls: list[Call] = []
+        self._started_by = os.getpid()
         with tempfile.TemporaryFile() as errors:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", self.SERVER, *arguments],
@@ -113,7 +114,8 @@ class LocalAws:
             NotLoopbackError: `endpoint_url` is not on this machine.
             RuntimeError: The endpoint has been closed.
         """
-        if self._process.poll() is not None:
+        # In a fork nobody can wait for the server, and poll() would say that it has ended.
+        if os.getpid() == self._started_by and self._process.poll() is not None:
             raise RuntimeError(f"the endpoint {self.url} is closed: start another with local_aws()")
         url = require_loopback(endpoint_url or self.url)
 

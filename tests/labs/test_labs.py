@@ -21,14 +21,15 @@ RUN_VARIANTS = {"mutants-are-caught", "partial-credit", "cells-fail-alone"}
 # Each variant of these labs starts real processes or simulates a chip: the tests try every so-manieth, beginning one
 # further each day, `course labs check` tries all. LAB_SAMPLE=n repeats what was tried on a day that printed n.
 EVERY = {
-    "lab02-horovod-vs-fsdp": 80,
-    "lab04-collectives": 64,
-    "lab05-nki-tiles": 10,
-    "lab06-nki-matmul": 20,
-    "lab07-nki-attention": 28,
-    "lab08-moe-routing": 12,
-    "lab09-expert-parallel": 64,
-    "lab10-moe-serving": 40,
+    "lab02-horovod-vs-fsdp": 120,
+    "lab04-collectives": 96,
+    "lab05-nki-tiles": 15,
+    "lab06-nki-matmul": 30,
+    "lab07-nki-attention": 42,
+    "lab08-moe-routing": 18,
+    "lab09-expert-parallel": 96,
+    "lab10-moe-serving": 60,
+    "lab11-finops-guardrails": 120,
 }
 FIRST = int(os.environ.get("LAB_SAMPLE", datetime.date.today().toordinal()))
 

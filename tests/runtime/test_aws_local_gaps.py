@@ -1,6 +1,7 @@
-"""What the chapter "AWS in fifteen minutes" says that the local endpoint gets wrong.
+"""What moto alone gets wrong, which is why the practice account stands in front of it.
 
-A test that fails here means that moto was repaired, and that the chapter's table has to change.
+A test that fails here means that moto was repaired: then a part of `course_lib.finops.cloud` can go, or a line of the
+table in the chapter "AWS in fifteen minutes".
 """
 
 from collections.abc import Iterator
