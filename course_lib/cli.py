@@ -17,12 +17,12 @@ import click
 from course_lib import __version__
 
 if TYPE_CHECKING:
-    from course_lib.arithmetic import RunCost
     from course_lib.runtime import Finding
 
 # Commands that live in other rooms: where, and the line that `course --help` shows without importing them.
 ELSEWHERE = {
     "cloud": ("course_lib.cli_cloud:cloud", "A practice AWS account on this machine: real boto3, real HTTP, no money."),
+    "cost": ("course_lib.cli_cost:cost", "What a run costs, and why: estimates, bills, comparisons, break-evens."),
     "finops": ("course_lib.cli_finops:finops", "Instances that end by themselves, and what ends those that don't."),
     "labs": ("grading.release.cli:labs", "Make labs/ from solutions/, and prove them with the gates."),
     "grade": ("grading.cli:grade", "Grade a class's submissions with nbgrader in the sandbox."),
@@ -138,86 +138,6 @@ def _check_sandbox() -> Finding:
             remedy = "sudo apt-get install bubblewrap"
         return Finding("sandbox", "missing", what, remedy, required=True)
     return Finding("sandbox", "OK", "bubblewrap starts an isolated process", required=True)
-
-
-@main.command()
-@click.argument("model")
-@click.argument("tokens", type=float)
-@click.argument("instance", nargs=-1)
-@click.option("--instances", default=1, show_default=True, help="How many instances of each type.")
-@click.option("--mfu", default=0.4, show_default=True, help="Model FLOPs utilization, a fraction.")
-@click.option("--dtype", default="bf16", show_default=True, help="The precision whose peak counts.")
-@click.option(
-    "--purchase", default="on_demand", show_default=True, type=click.Choice(["on_demand", "spot", "capacity_block"])
-)
-@click.option("--usd-per-hour", type=float, help="Price of one instance, where the catalog has none.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def cost(model: str, tokens: float, instance: tuple[str, ...], as_json: bool, **options: Any) -> None:
-    """Estimate time and cost of training MODEL on TOKENS tokens with each INSTANCE.
-
-    Without an INSTANCE, every type in the catalog is tried; those without a price or the precision are named.
-
-    Example: course cost llama3-8b 1e12 p5.48xlarge trn1.32xlarge --instances 16
-    """
-    from dataclasses import asdict
-
-    from course_lib.catalog import UnknownPriceError, instances
-    from course_lib.catalog import instance as find
-
-    def priced(name: str) -> bool:
-        try:
-            return options["usd_per_hour"] is not None or find(name).usd_per_hour(options["purchase"]) > 0
-        except UnknownPriceError:
-            return False
-
-    dtype, purchase = options["dtype"], options["purchase"]
-    with user_errors():
-        everything = list(instances()["name"])
-        usable = [name for name in everything if dtype in find(name).accelerator_spec.peak_tflops and priced(name)]
-        if not (instance or usable):
-            raise ValueError(f"no instance has a {purchase} price and a {dtype} peak. Remedy: --dtype bf16")
-        bills = [_bill(model, tokens, name, **options) for name in instance or usable]
-    bills.sort(key=lambda bill: bill.usd)
-    if as_json:
-        print_json([asdict(bill) for bill in bills])
-        return
-    columns = ("instances", "accelerators", "days", "USD", "USD per million tokens", "tokens per second")
-    rows = [
-        (
-            f"{bill.instances} x {bill.instance}",
-            f"{bill.accelerators:,}",
-            f"{bill.days:,.1f}",
-            f"{bill.usd:,.0f}",
-            f"{bill.usd_per_million_tokens:.4f}",
-            f"{bill.tokens_per_second:,.0f}",
-        )
-        for bill in bills
-    ]
-    basis = f"{options['mfu']:.0%} MFU in {dtype}, {purchase.replace('_', ' ')}"
-    print_table(f"{model}, {tokens:.3g} tokens, {basis}", columns, rows)
-    left_out = [] if instance else [name for name in everything if name not in usable]
-    if left_out:
-        click.echo(f"Without a known {purchase} price or a {dtype} peak: {', '.join(left_out)}")
-
-
-def _bill(model: str, tokens: float, instance: str, **options: Any) -> RunCost:
-    """One run's bill; refused where its numbers leave the range of a float, which JSON could not hold either."""
-    from dataclasses import asdict
-    from math import isfinite
-
-    from course_lib.arithmetic import run_cost
-
-    beyond = (
-        f"the bill for {tokens:g} tokens at {options['mfu']:g} MFU leaves the range of numbers (1e-308 to 1e308). "
-        "Remedy: check --instances, --mfu and --usd-per-hour, and give tokens such as 15e12."
-    )
-    try:
-        bill = run_cost(model, tokens, instance, **options)
-    except ArithmeticError as error:
-        raise ValueError(beyond) from error
-    if not all(isfinite(value) for value in asdict(bill).values() if not isinstance(value, str)):
-        raise ValueError(beyond)
-    return bill
 
 
 @main.command()

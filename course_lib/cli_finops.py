@@ -11,6 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from course_lib.cli_batch import batch
+from course_lib.cli_chargeback import chargeback, recommend
+from course_lib.cli_comply import checklist, comply
+from course_lib.cli_dashboard import dashboard
+from course_lib.cli_guard import guard
+from course_lib.cli_infra import infra
+from course_lib.cli_spend import anomalies, forecast, spend
+
 if TYPE_CHECKING:
     from course_lib.finops.emergency import EmergencyPlan, EmergencyReport
 
@@ -31,6 +39,18 @@ def finops() -> None:
     Example: course finops reap
     Example: course finops emergency plan stop.json
     """
+
+
+finops.add_command(batch)
+finops.add_command(chargeback)
+finops.add_command(checklist)
+finops.add_command(comply)
+finops.add_command(dashboard)
+finops.add_command(recommend)
+finops.add_command(infra)
+finops.add_command(guard)
+for command in (spend, anomalies, forecast):
+    finops.add_command(command)
 
 
 @finops.command()

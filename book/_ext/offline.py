@@ -56,13 +56,15 @@ def copy_scripts(app: Sphinx) -> None:
 
 
 def add_page_scripts(app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Load plotly.js and the explorers' script on the pages that hold a figure or an explorer."""
+    """Load plotly.js and the scripts of explorers and checklists on the pages that hold one."""
     body = context.get("body", "")
     if 'class="kit-plot"' in body:
         app.add_js_file("plotly.min.js", loading_method="defer")
         app.add_js_file("figures.js", loading_method="defer")
     if 'class="kit-explorer"' in body:
         app.add_js_file("explorers.js", loading_method="defer")
+    if 'class="kit-checklist"' in body:
+        app.add_js_file("checklist.js", loading_method="defer")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

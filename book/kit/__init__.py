@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import palette
+    from .checklist_widget import checklist
     from .cost_widget import cost_explorer
     from .figures import figure, show
     from .plan_widget import plan_explorer
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from .tables import show_table
 
 _HOMES = {
+    "checklist": "checklist_widget",
     "cost_explorer": "cost_widget",
     "figure": "figures",
     "glue": "prose",
@@ -28,6 +30,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "checklist",
     "cost_explorer",
     "figure",
     "glue",

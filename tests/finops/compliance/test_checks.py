@@ -26,13 +26,14 @@ def judged(account, check, resource, **options):
 def test_a_fault_is_found_and_gone_when_mended(account, check):
     break_, mend = faults.PAIRS[check]
     resource = break_(account)
-    assert judged(account, check, resource) == "failed"
-    told = next(one for one in look(account, regions=HERE, checks=[check]).results if one.resource == resource)
+    told = {one.resource: one for one in look(account, regions=HERE, checks=[check]).results}[resource]
+    assert told.status == "failed"
     assert told.evidence
     assert told.remedy
     mend(account, resource)
-    assert judged(account, check, resource) in ("passed", None)
-    assert look(account, regions=HERE, checks=[check]).of("passed", check)
+    after = look(account, regions=HERE, checks=[check])
+    assert after.of("passed", check)
+    assert resource not in {one.resource for one in after.of("failed")}
 
 
 def test_every_check_has_such_a_test(account):
@@ -126,6 +127,15 @@ def test_the_root_user_has_a_second_factor_and_no_keys(account, keys, factors, f
     there = OnlyIam(account, AccountAccessKeysPresent=keys, AccountMFAEnabled=factors)
     found = look(there, regions=HERE, checks=["root-user"])
     assert {one.resource for one in found.of("failed")} == failed
+
+
+@pytest.mark.parametrize(("everywhere", "records"), [(False, True), (True, False)])
+def test_a_trail_of_one_region_or_one_that_was_stopped_is_not_enough(account, everywhere, records):
+    arn = faults.trail(account, IsMultiRegionTrail=everywhere)
+    if not records:
+        account.client("cloudtrail").stop_logging(Name=arn)
+    (told,) = look(account, regions=HERE, checks=["trail-everywhere"]).of("failed")
+    assert ("one region" if not everywhere else "stopped") in told.evidence
 
 
 def test_a_versioned_bucket_forgets_only_if_its_old_versions_go(account):
