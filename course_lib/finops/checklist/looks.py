@@ -151,7 +151,7 @@ def bucket(place: Place) -> Told:
     if good:
         return "done", f"{', '.join(good[:MOST_NAMED])} in {region}"
     if near:
-        return "missing", f"{_names(one.name for one in near)} in {region} keeps everything for ever"
+        return "missing", f"{_names(one.name for one in near)} in {region} keeps everything forever"
     return "missing", f"no bucket in {region}" + (f"; {_names(one.name for one in far)} lies elsewhere" if far else "")
 
 

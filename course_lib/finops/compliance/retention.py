@@ -22,7 +22,7 @@ def bucket_lifecycle(bucket: Bucket) -> Iterator[Finding]:
     forgets = any("NoncurrentDays" in rule.get("NoncurrentVersionExpiration", {}) for rule in bucket.lifecycle)
     lacking = [] if expires else ["no rule deletes objects"]
     if bucket.versioned and not forgets:
-        lacking.append("old versions stay for ever")
+        lacking.append("old versions stay forever")
     yield verdict(
         not lacking,
         bucket.name,
@@ -42,7 +42,7 @@ def bucket_versioning(bucket: Bucket) -> Iterator[Finding]:
 
 
 def log_retention(region: Region) -> Iterator[Finding]:
-    """Each log group keeps its events long enough, and not for ever.
+    """Each log group keeps its events long enough, and not forever.
 
     Stricter than AWS Config, whose rule has a lower bound alone: a group without a number keeps everything.
     """
@@ -52,7 +52,7 @@ def log_retention(region: Region) -> Iterator[Finding]:
         yield verdict(
             days is not None and fewest <= days <= most,
             group["logGroupName"],
-            "keeps its events for ever" if days is None else f"keeps its events for {days} days",
+            "keeps its events forever" if days is None else f"keeps its events for {days} days",
             f"aws logs put-retention-policy --region {region.name} --log-group-name {group['logGroupName']} "
             f"--retention-in-days N, with N from {fewest} to {most}",
         )

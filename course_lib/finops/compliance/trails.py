@@ -45,7 +45,7 @@ def trail_validated(account: Account) -> Iterator[Finding]:
 
 
 def bucket_access_log(bucket: Bucket) -> Iterator[Finding]:
-    """The bucket's requests are logged into another bucket. The one that receives logs would log itself for ever."""
+    """The bucket's requests are logged into another bucket. The one that receives logs would log itself forever."""
     receives = [one.name for one in bucket.account.buckets if one.name != bucket.name and _logs_to(one, bucket)]
     if receives and not bucket.log_target:
         yield Finding("not applicable", bucket.name, f"receives the access logs of {', '.join(receives)}")

@@ -30,7 +30,7 @@ class Violation:
         kind: "instance" or "volume".
         region: where.
         owner: whom to ask: the owner tag, the owner of the instance that a volume belongs to, a key pair's name.
-        rule: "missing tag", "empty tag", "misspelt tag", "unreadable end" or "expired".
+        rule: "missing tag", "empty tag", "misspelled tag", "unreadable end" or "expired".
         detail: in words.
     """
 
@@ -147,7 +147,7 @@ def broken_rules(tags: dict[str, str], required: Iterable[str], now: datetime) -
             if not tags[key].strip():
                 yield "empty tag", f"{key} has no value"
         elif key.lower() in folded:
-            yield "misspelt tag", f"{folded[key.lower()]} is not {key}: capitals count"
+            yield "misspelled tag", f"{folded[key.lower()]} is not {key}: capitals count"
         else:
             yield "missing tag", key
     if EXPIRES not in wanted or not tags.get(EXPIRES, "").strip():

@@ -48,7 +48,7 @@ def test_what_is_as_it_should_be_breaks_no_rule(account, run):
     [
         ({"owner": None}, "missing tag", "owner"),
         ({"project": ""}, "empty tag", "project has no value"),
-        ({"owner": None, "Owner": "ada"}, "misspelt tag", "Owner is not owner: capitals count"),
+        ({"owner": None, "Owner": "ada"}, "misspelled tag", "Owner is not owner: capitals count"),
         ({"expires-at": "2026-12-01T18:00:00"}, "unreadable end", "names no time zone"),
         ({"expires-at": "tomorrow"}, "unreadable end", "is no time"),
         ({"expires-at": None}, "missing tag", "expires-at"),
