@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -81,6 +82,21 @@ def user_errors() -> Iterator[None]:
         yield
     except ValueError as error:
         raise click.ClickException(str(error)) from error
+    except OSError as error:
+        if error.filename is None:  # no file of the user's
+            raise
+        told = f"{error.filename}: {error.strerror}. Remedy: give a path that can be read and written."
+        raise click.ClickException(told) from error
+
+
+@contextmanager
+def ended_in_order() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does, so that what it started is ended, too."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @click.group(cls=Course, context_settings={"help_option_names": ["-h", "--help"]})

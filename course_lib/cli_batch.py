@@ -124,11 +124,11 @@ def run_local_command(path: Path, folder: Path, parallel: int, as_json: bool) ->
 
     Example: course finops batch run-local job.toml run --parallel 2
     """
-    from course_lib.cli import user_errors
+    from course_lib.cli import ended_in_order, user_errors
     from course_lib.finops.batch import run_local
 
     aws = {name: value for name, value in os.environ.items() if name.startswith("AWS_") or name == "NO_PROXY"}
-    with user_errors():
+    with user_errors(), ended_in_order():
         run = run_local(_read(path).job, folder, aws, parallel=parallel)
     _show_run(run, as_json)
     if run.failed:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from course_lib.finops.cloud import BackDoor
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+LONGEST_DAYS = 3650
 
 
 def duration(text: str) -> timedelta:
@@ -30,7 +31,10 @@ def duration(text: str) -> timedelta:
     parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ValueError(f"{text!r} is no duration. Remedy: write it as 90s, 30m, 2h or 1d12h.")
-    return timedelta(seconds=sum(float(number) * UNITS[unit] for number, unit in parts))
+    seconds = sum(float(number) * UNITS[unit] for number, unit in parts)
+    if seconds > LONGEST_DAYS * UNITS["d"]:
+        raise ValueError(f"{text!r} is more than {LONGEST_DAYS} days. Remedy: give a shorter time.")
+    return timedelta(seconds=seconds)
 
 
 @click.group()
@@ -96,6 +100,11 @@ def env(folder: Path | None) -> None:
 
     Example: eval "$(course cloud env)"
     """
+    from course_lib.finops.cloud import find
+
+    if find(state_folder(folder)) is None:
+        # what follows in `eval "$(course cloud env)" && aws ...` must not run, least of all against a real account
+        click.echo("false")
     running, _ = _running(folder)
     click.echo("unset AWS_PROFILE AWS_SESSION_TOKEN AWS_DEFAULT_PROFILE")
     settings = {

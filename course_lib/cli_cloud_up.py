@@ -56,12 +56,12 @@ def up(
     """
     from datetime import datetime
 
-    from course_lib.cli import print_json, user_errors
+    from course_lib.cli import ended_in_order, print_json, user_errors
     from course_lib.finops.cloud import find
     from course_lib.finops.cloud import up as start_account
     from course_lib.finops.cloud.story import STORIES
 
-    with user_errors():
+    with user_errors(), ended_in_order():
         begin = datetime.fromisoformat(start) if start else None
         story = None if empty else STORIES[0]
         given = {"port": port, "speed": speed, "start": begin, "seed": seed, "story": story}

@@ -174,6 +174,8 @@ def emergency() -> None:
 def plan_command(path: Path, regions: tuple[str, ...]) -> None:
     """Look everywhere and write to PATH what would end; changes nothing.
 
+    Exits with 1 if a region could not be seen.
+
     Example: course finops emergency plan stop.json
     """
     from course_lib.cli import user_errors
@@ -185,6 +187,8 @@ def plan_command(path: Path, regions: tuple[str, ...]) -> None:
         save_plan(plan, path)
     _show_plan(plan)
     click.echo(f"Nothing was changed. Valid until {plan.valid_until:%H:%M} UTC: course finops emergency apply {path}")
+    if plan.unseen:
+        raise SystemExit(1)
 
 
 @emergency.command("apply")

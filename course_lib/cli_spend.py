@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from course_lib.finops.usage import Usage
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-DAYS = click.option("--days", default=120, show_default=True, help="How far back the bill is read.")
+DAYS = click.option(
+    "--days", type=click.IntRange(1), default=120, show_default=True, help="How far back the bill is read."
+)
 FOR_EACH = ("service", "region")
 
 

@@ -158,3 +158,29 @@ def test_without_an_account_each_command_says_how_to_start_one(course, command):
     result = course(command)
     assert result.exit_code == 1
     assert "Remedy: course cloud up" in result.output
+
+
+def test_what_follows_eval_does_not_run_without_an_account(course, tmp_path):
+    told = course("env")
+    assert (told.exit_code, told.stdout) == (1, "false\n")
+    script = f'eval "{told.stdout}" && echo RUNS'
+    assert subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False).stdout == ""
+
+
+def test_two_ups_at_once_are_one_account(tmp_path):
+    command = [sys.executable, "-m", "course_lib.cli", "cloud", "up", "--empty", "--json", "--folder", str(tmp_path)]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    told = [json.loads(one.communicate()[0]) for one in both]
+    try:
+        assert told[0]["pid"] == told[1]["pid"]
+        assert sorted(one["new"] for one in told) == [False, True]
+    finally:
+        CliRunner().invoke(main, ["cloud", "down", "--folder", str(tmp_path)])
+
+
+def test_a_time_too_long_and_a_folder_that_can_not_be_are_one_line(course):
+    course("up", "--empty", "--speed", "0", *START)
+    assert "is more than 3650 days" in str(course("advance", "999999999d").output) + str(course("advance", "9d").output)
+    told = CliRunner().invoke(main, ["cloud", "up", "--empty", "--folder", "/proc/none"])
+    assert told.exit_code == 1
+    assert "/proc/none: No such file or directory. Remedy: give a path" in told.output

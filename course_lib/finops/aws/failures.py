@@ -12,7 +12,7 @@ REMEDIES = {
     "UnauthorizedOperation": "ask for this permission, or use a role that has it",
     "AccessDenied": "ask for this permission, or use a role that has it",
     "AccessDeniedException": "ask for this permission, or use a role that has it",
-    "AuthFailure": "log in again: these credentials belong to nobody, or not to this region",
+    "AuthFailure": "look at the region's name, or log in again: these credentials belong to nobody there",
     "InvalidClientTokenId": "log in again: these credentials belong to nobody",
     "SignatureDoesNotMatch": "log in again, and look at this machine's clock",
     "ExpiredToken": "log in again: the session has ended",
@@ -28,6 +28,12 @@ REMEDIES = {
     "MaxSpotInstanceCountExceeded": "ask for a higher spot quota; it counts vCPUs and is 0 for Trn in new accounts",
     "OperationNotPermitted": "the instance is protected; take the protection away first if you mean it",
     "InvalidInstanceID.NotFound": "look at the id and the region",
+    "IdempotentInstanceTerminated": "choose another end: this launch was made before, and what it made has ended",
+    "InvalidParameterValue": "look at the value that is named",
+    "NoSuchBucket": "look at the bucket's name, or make it first",
+    "404": "look at the bucket's name and the key, or make it first",
+    "403": "ask for this permission, or use a role that has it",
+    "InternalError": "try again in a minute; the fault is AWS's",
     "OptInRequired": "enable the region or service for this account first",
 }
 OTHERWISE = "look the code up in the service's API reference"
@@ -53,6 +59,7 @@ def in_words(error: Exception, doing: str) -> AwsError:
         doing: such as "launching trn1.2xlarge in us-east-1".
     """
     from botocore import exceptions
+    from botocore.parsers import ResponseParserError
 
     if isinstance(error, exceptions.ClientError):
         told = error.response.get("Error", {})
@@ -70,6 +77,7 @@ def in_words(error: Exception, doing: str) -> AwsError:
         (exceptions.EndpointConnectionError, "look at the region's name and at the network"),
         (exceptions.HTTPClientError, "look at the network; AWS did not answer"),
         (exceptions.ParamValidationError, "mend the request's parameters"),
+        (ResponseParserError, "look at the region's name: what answered there is not this service of AWS"),
     ):
         if isinstance(error, kind):
             return AwsError(f"{doing}: {' '.join(str(error).split()).rstrip('.')}. Remedy: {remedy}.")
@@ -84,8 +92,9 @@ def one_line(doing: str) -> Iterator[None]:
         AwsError: see `in_words`.
     """
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     try:
         yield
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, ResponseParserError) as error:
         raise in_words(error, doing) from error

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -120,13 +122,24 @@ def run_local(
     def child(index: int) -> list[Attempt]:
         done: list[Attempt] = []
         again = True
-        while again:
-            one, again = _attempt(job, folder, dict(aws or {}), index, len(done) + 1, reclaim, kill_after, job_id)
+        while again and not stopped.is_set():
+            one, again = _attempt(job, folder, dict(aws or {}), index, len(done) + 1, taken, kill_after, job_id)
             done.append(one)
         return done
 
-    with ThreadPoolExecutor(parallel) as pool:
+    stopped = threading.Event()
+
+    def taken(index: int, attempt: int, work: Path) -> bool:
+        return stopped.is_set() or (reclaim is not None and reclaim(index, attempt, work))
+
+    pool = ThreadPoolExecutor(parallel)
+    try:
         children = list(pool.map(child, range(job.array_size)))
+    except BaseException:  # a Ctrl-C, say: what runs is ended as the loss of its host would end it
+        stopped.set()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
     return LocalRun(job, tuple(one for attempts in children for one in attempts))
 
 
@@ -165,7 +178,7 @@ def _attempt(
     aws: dict[str, str],
     index: int,
     attempt: int,
-    reclaim: Reclaim | None,
+    reclaim: Reclaim,
     kill_after: float,
     job_id: str,
 ) -> tuple[Attempt, bool]:
@@ -179,8 +192,9 @@ def _attempt(
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     variables = {**kept, **environment(job), **batch_variables(job, index, attempt, job_id), "COURSE_WORK": str(work)}
     command = [sys.executable, contract.__file__, *job.command]
-    lost = (lambda: reclaim(index, attempt, work)) if reclaim else None
-    outcome = run_process(command, {**variables, **aws}, work, log, job.timeout.total_seconds(), lost, kill_after)
+    limit = job.timeout.total_seconds()
+    lost = partial(reclaim, index, attempt, work)
+    outcome = run_process(command, {**variables, **aws}, work, log, limit, lost, kill_after)
     if outcome.why == "lost":
         ended = Ended(None, "", RECLAIMED.format(f"i-local-{index}-{attempt}"))
     elif outcome.why == "timeout":

@@ -19,6 +19,7 @@ from course_lib.finops.cloud.cost_explorer import DELAY
 from course_lib.finops.cloud.exports import Exports
 from course_lib.finops.cloud.faults import Faults
 from course_lib.finops.cloud.guests import Guests
+from course_lib.finops.cloud.instances import check_region, check_replay
 from course_lib.finops.cloud.ledger import Ledger
 from course_lib.finops.cloud.meter import Meter
 from course_lib.finops.cloud.overlay import AFTER, BEFORE
@@ -126,9 +127,12 @@ class Account:
         if failure is not None:
             return _failed(call, failure)
         try:
+            check_region(call)
             with self.tokens.of(call) as remembered:
                 if remembered.answer is None:
                     remembered.answer = self._work(call, environ)
+                elif call.name == "ec2.RunInstances":
+                    check_replay(call, remembered.answer[2])
                 return remembered.answer[0], dict(remembered.answer[1]), remembered.answer[2]
         except ApiError as error:
             return _failed(call, error)

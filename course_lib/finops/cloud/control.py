@@ -34,7 +34,7 @@ class Control:
             asked = json.loads(environ["wsgi.input"].read(length) or b"{}")
             query = {name: values[0] for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
             status, answer = "200 OK", self.answer(environ["REQUEST_METHOD"], path[len(PREFIX) :], asked, query)
-        except (FinopsError, ValueError, TypeError, KeyError) as error:
+        except (FinopsError, ValueError, TypeError, KeyError, OverflowError) as error:
             status, answer = "400 Bad Request", {"error": str(error)}
         start_response(status, [("Content-Type", "application/json")])
         return [json.dumps(answer, default=str).encode()]

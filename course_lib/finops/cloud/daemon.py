@@ -6,6 +6,7 @@ before it is believed.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -27,7 +28,7 @@ from course_lib.finops.cloud.visit import Visit
 from course_lib.finops.errors import FinopsError
 from course_lib.runtime import server_environment, whole_file
 
-FILE, LEDGER, LOG = "account.json", "ledger.jsonl", "server.log"
+FILE, LEDGER, LOG, LOCK = "account.json", "ledger.jsonl", "server.log", "lock"
 PATIENCE = 60.0  # seconds until a server must have said its port, or must be gone
 
 
@@ -112,15 +113,21 @@ def up(
     Raises:
         FinopsError: when the server ends before it serves, such as for a port that is taken; with its last words.
     """
-    if running := find(folder):
-        return running, False
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # a second `up` waits, and finds the first one's account
+        if running := find(folder):
+            return running, False
+        return _start(folder, port, speed, start, seed, story), True
+
+
+def _start(folder: Path, port: int, speed: float, start: datetime | None, seed: int, story: str | None) -> Running:
     clock = Clock(start, speed)  # refused here, where the mistake is, not in the server's log
     if not 0 <= port < 65536:
         raise FinopsError.of("port", port, "is no port", "give one from 1024 to 65535, or 0 for a free one")
     start = start or clock.now().replace(microsecond=0)
     begin = start if story is None else before(story, start)
     pace = speed if story is None else 0.0  # a story is told while the clock stands still between its moments
-    folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "course_lib.finops.cloud.server", "--port", str(port), "--speed", str(pace)]
     command += ["--seed", str(seed), "--ledger", str(folder / LEDGER), "--start", begin.isoformat()]
     (folder / LEDGER).unlink(missing_ok=True)
@@ -133,25 +140,25 @@ def up(
             env=server_environment(),
             start_new_session=True,  # a Ctrl-C in the terminal is not meant for it
         )
-    assert process.stdout is not None
-    told = process.stdout.readline().decode().strip()
-    process.stdout.close()
-    if not told:
-        process.wait(PATIENCE)
-        words = (folder / LOG).read_text(errors="replace").strip().splitlines()[-1:] or ["nothing"]
-        raise FinopsError.of("port", port, f"gave no server; it said: {words[0]}", "try --port 0, or another port")
-    when = start.astimezone(UTC).isoformat()
-    running = Running(f"http://127.0.0.1:{told}", process.pid, str(folder), when, seed, story or "")
-    if story is not None:
-        try:
+    try:
+        assert process.stdout is not None
+        told = process.stdout.readline().decode().strip()
+        process.stdout.close()
+        if not told:
+            process.wait(PATIENCE)  # its last words are complete when it has ended
+            words = (folder / LOG).read_text(errors="replace").strip().splitlines()[-1:] or ["nothing"]
+            raise FinopsError.of("port", port, f"gave no server; it said: {words[0]}", "try --port 0, or another port")
+        when = start.astimezone(UTC).isoformat()
+        running = Running(f"http://127.0.0.1:{told}", process.pid, str(folder), when, seed, story or "")
+        if story is not None:
             populate(Visit(running.url), story, seed, speed)
-        except BaseException:
-            process.terminate()  # half a past is none
-            process.wait(PATIENCE)
-            raise
-    with whole_file(folder / FILE) as draft:
-        draft.write_text(json.dumps(asdict(running)))
-    return running, True
+        with whole_file(folder / FILE) as draft:
+            draft.write_text(json.dumps(asdict(running)))
+    except BaseException:
+        process.terminate()  # half a past is none, and a server that nobody can find ends with nobody
+        process.wait(PATIENCE)
+        raise
+    return running
 
 
 def down(folder: Path) -> bool:

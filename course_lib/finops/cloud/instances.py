@@ -14,6 +14,14 @@ ENDED = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC\)")
 IDS = re.compile(rb"<instanceId>(i-[0-9a-f]+)</instanceId>")
 
 
+def check_region(call: ApiCall) -> None:
+    """Refuse a region that is none; on real AWS there is nobody to call, moto falls over it."""
+    from moto.ec2.models import ec2_backends
+
+    if call.service == "ec2" and call.region not in ec2_backends[account_of(call)].regions:
+        raise ApiError("AuthFailure", f"Credential should be scoped to a valid region, not '{call.region}'.", 401)
+
+
 def check_type(account: Any, call: ApiCall) -> None:
     """Refuse an instance type that isn't one; moto takes any word."""
     from moto.ec2.models.instance_types import INSTANCE_TYPES
@@ -36,6 +44,14 @@ def shutdown_behavior(account: Any, call: ApiCall) -> dict[str, Any] | None:
         raise ApiError("InvalidInstanceID.NotFound", f"The instance ID '{asked}' does not exist")
     instance.instance_initiated_shutdown_behavior = wanted
     return {}
+
+
+def check_replay(call: ApiCall, body: bytes) -> None:
+    """Refuse to repeat the answer to a launch whose instances have all ended, as EC2 does."""
+    found = [moto_instance(account_of(call), call.region, one.decode()) for one in dict.fromkeys(IDS.findall(body))]
+    if found and all(one is None or one.state in ("terminated", "shutting-down") for one in found):
+        said = "The instance that was launched with this client token has been terminated."
+        raise ApiError("IdempotentInstanceTerminated", said)
 
 
 def after_run(account: Any, call: ApiCall, status: int, headers: dict[str, str], body: bytes) -> None:

@@ -158,6 +158,9 @@ def launch(account: Clients, request: LaunchRequest, now: datetime | None = None
             f"{error} Without a scheduled end the launch was taken back: "
             + (f"{', '.join(instances)} terminated." if not left else " ".join([*left, "Their own timer ends them."]))
         ) from error
+    except BaseException:  # a Ctrl-C, say: an instance without its scheduled end must not stay behind
+        end_instances(ec2, list(instances), "terminate")
+        raise
     return Launched(plan, instances)
 
 

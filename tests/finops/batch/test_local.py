@@ -262,3 +262,23 @@ def test_bad_input_is_one_line(account, bucket, job_for, tmp_path):
     run_local(job_for(), tmp_path / "once")
     with pytest.raises(BatchError, match=r"holds an earlier run"):
         run_local(job_for(), tmp_path / "once")
+
+
+def test_an_interrupt_ends_every_child(tmp_path, job_for):
+    code = "import os, pathlib, time; pathlib.Path('pid').write_text(str(os.getpid())); time.sleep(60)"
+    job = job_for(sys.executable, "-c", code, array_size=2)
+    folder = tmp_path / "run"
+
+    def pids():
+        return [int(path.read_text() or 0) for path in folder.rglob("pid")]
+
+    def interrupt(index, attempt, work):
+        if index == 0 and len(pids()) == 2:
+            raise KeyboardInterrupt
+        return False
+
+    with pytest.raises(KeyboardInterrupt):
+        run_local(job, folder, reclaim=interrupt, parallel=2)
+    assert len(pids()) == 2
+    assert not any(alive(pid) for pid in pids())
+    assert not (folder / "1-2").exists()

@@ -176,3 +176,28 @@ def test_a_lease_that_can_not_be_a_tag_is_refused(owner, end, said):
 
     with pytest.raises(LeaseError, match=said):
         Lease(owner, "bert", datetime.fromisoformat(end))
+
+
+def test_a_launch_that_was_taken_back_is_not_told_of_again(account, request_for, states):
+    """EC2's word for a token whose instance has ended is IdempotentInstanceTerminated."""
+    asked = request_for()
+    account.inject("denied", "scheduler.CreateSchedule")
+    with pytest.raises(LaunchError, match=r"was taken back: i-\w+ terminated"):
+        launch(account, asked)
+    account.heal()
+    with pytest.raises(AwsError, match=r"IdempotentInstanceTerminated.*Remedy: choose another end"):
+        launch(account, asked)
+    assert set(states().values()) == {"terminated"}
+    assert account.client("scheduler").list_schedules()["Schedules"] == []
+
+
+def test_an_interrupt_between_launch_and_schedule_leaves_nothing(account, request_for, states):
+    class Interrupted:
+        def client(self, service, *, region=None):
+            if service == "scheduler":
+                raise KeyboardInterrupt
+            return account.client(service, region=region)
+
+    with pytest.raises(KeyboardInterrupt):
+        launch(Interrupted(), request_for())
+    assert list(states().values()) == ["terminated"]

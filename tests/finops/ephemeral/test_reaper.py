@@ -150,3 +150,10 @@ def test_one_that_is_gone_already_counts_as_ended(account, plain, states):
     ended = end_instances(account.client("ec2"), ["i-0123456789abcdef0", here], "terminate")
     assert ended == {"i-0123456789abcdef0": None, here: None}
     assert states() == {here: "terminated"}
+
+
+def test_a_region_that_is_none_is_unseen_in_one_line(account):
+    found = sweep(account, regions=["us-esat-1", "us-east-1"])
+    assert list(found.unseen) == ["us-esat-1"]
+    assert "look at the region's name" in found.unseen["us-esat-1"]
+    assert "\n" not in found.unseen["us-esat-1"]

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from course_lib.finops.cloud.story.cast import DAYS, Label, Launch, check_story, labels, launches
 from course_lib.finops.cloud.story.things import close_of_day, leave_things, watch_money
+from course_lib.finops.errors import FinopsError
 
 STOPPED_AFTER = timedelta(hours=9)
 MONEY = 76  # the day on which the group made its budget
@@ -62,7 +63,10 @@ def before(story: str, start: datetime | None) -> datetime:
         FinopsError: for a story that is none.
     """
     check_story(story)
-    return (start or datetime.now(UTC).replace(microsecond=0)) - timedelta(days=DAYS)
+    end = start or datetime.now(UTC).replace(microsecond=0)
+    if end.replace(tzinfo=None) - datetime.min < timedelta(days=DAYS):
+        raise FinopsError.of("start", end.isoformat(), f"leaves no {DAYS} days for a past", "give a later one")
+    return end - timedelta(days=DAYS)
 
 
 def populate(account: PracticeDoor, story: str, seed_: int, speed: float) -> Told:
