@@ -19,6 +19,7 @@ kernelspec: {display_name: Python 3, language: python, name: python3}
 # Each page says that it runs and goes on only when the other does: one after the other, they would wait for ever.
 MEETS = """```{code-cell} ipython3
 import time
+from pathlib import Path
 
 root = Path.cwd().parent
 with (root / "NAME-runs").open("a") as runs:
