@@ -5,7 +5,6 @@ Only click is imported here at the top, so that `--help` answers at once.
 
 from __future__ import annotations
 
-import os
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -100,6 +99,7 @@ def env(folder: Path | None) -> None:
 
     Example: eval "$(course cloud env)"
     """
+    from course_lib.finops.aws import practice_environment
     from course_lib.finops.cloud import find
 
     if find(state_folder(folder)) is None:
@@ -107,17 +107,7 @@ def env(folder: Path | None) -> None:
         click.echo("false")
     running, _ = _running(folder)
     click.echo("unset AWS_PROFILE AWS_SESSION_TOKEN AWS_DEFAULT_PROFILE")
-    settings = {
-        "AWS_ENDPOINT_URL": running.url,
-        "AWS_ACCESS_KEY_ID": "practice",
-        "AWS_SECRET_ACCESS_KEY": "practice",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "NO_PROXY": "127.0.0.1",
-    }
-    for name, value in settings.items():
+    for name, value in practice_environment(running.url).items():
         click.echo(f"export {name}={value}")
 
 

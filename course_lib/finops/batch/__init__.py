@@ -1,5 +1,6 @@
 """AWS Batch: jobs that end by themselves, bounded in cost before they start, and the same jobs on this machine."""
 
+from course_lib.finops.aws import practice_environment
 from course_lib.finops.batch.cost import WorstCase, check_budget, worst_case
 from course_lib.finops.batch.definition import definition
 from course_lib.finops.batch.errors import BatchError
@@ -8,7 +9,7 @@ from course_lib.finops.batch.images import image_files, image_folder
 from course_lib.finops.batch.inputs import publish
 from course_lib.finops.batch.job import Dependency, Job
 from course_lib.finops.batch.job_file import EXAMPLE, JobFile, read_job_file
-from course_lib.finops.batch.local import Attempt, LocalRun, practice_environment, run_local
+from course_lib.finops.batch.local import Attempt, LocalRun, run_local
 from course_lib.finops.batch.machines import Machine, machine
 from course_lib.finops.batch.retries import SPOT_RULES, Ended, ExitRule, RetryStrategy
 from course_lib.finops.batch.setup import SetupPlan, Step, apply_setup, plan_setup

@@ -12,6 +12,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from course_lib.finops.aws import tag_list
 from course_lib.finops.batch.errors import BatchError
 from course_lib.finops.batch.job import Purchase, check_name
 from course_lib.finops.batch.machines import Machine, machine
@@ -127,7 +128,7 @@ class Fleet:
 
     def template_data(self) -> dict[str, Any]:
         """LaunchTemplateData: IMDSv2, an encrypted root volume that goes with its instance, tags, network cards."""
-        tags = [{"Key": key, "Value": value} for key, value in self.lease.tags().items()]
+        tags = tag_list(self.lease.tags())
         disk = {"VolumeSize": self.disk_gib, "VolumeType": "gp3", "Encrypted": True, "DeleteOnTermination": True}
         data: dict[str, Any] = {
             # Two hops: a container's question for the spot notice passes one bridge more than the host's.

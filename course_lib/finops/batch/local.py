@@ -158,20 +158,6 @@ def batch_variables(job: Job, index: int, attempt: int, job_id: str = "local") -
     return known | (array if job.array_size > 1 else {})
 
 
-def practice_environment(url: str, region: str = "us-east-1") -> dict[str, str]:
-    """The variables by which boto3 in a job's process finds the practice account, and nothing else."""
-    return {
-        "AWS_ENDPOINT_URL": url,
-        "AWS_ACCESS_KEY_ID": "practice",
-        "AWS_SECRET_ACCESS_KEY": "practice",
-        "AWS_DEFAULT_REGION": region,
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "NO_PROXY": "127.0.0.1",
-    }
-
-
 def _attempt(
     job: Job,
     folder: Path,

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from course_lib.finops.aws import Clients, one_line
+from course_lib.finops.aws import Clients, one_line, tag_list
 from course_lib.finops.batch.cost import WorstCase, check_budget
 from course_lib.finops.batch.definition import DIGEST, definition
 from course_lib.finops.batch.errors import BatchError
@@ -177,7 +177,7 @@ def _definition_step(batch: Any, job: Job) -> Step:
 
 
 def _make_template(ec2: Any, fleet: Fleet) -> None:
-    tags = [{"Key": key, "Value": value} for key, value in fleet.lease.tags().items()]
+    tags = tag_list(fleet.lease.tags())
     ec2.create_launch_template(
         LaunchTemplateName=fleet.template_name,
         LaunchTemplateData=fleet.template_data(),

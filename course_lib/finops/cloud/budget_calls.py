@@ -6,6 +6,7 @@ import re
 from datetime import datetime, timedelta
 from typing import Any
 
+from course_lib.finops.aws import tag_list, tags_of
 from course_lib.finops.cloud.budgets import period, spent
 from course_lib.finops.cloud.pages import page_of
 from course_lib.finops.cloud.wire import ApiCall, ApiError
@@ -32,7 +33,7 @@ def after_create(account: Any, call: ApiCall, status: int, headers: dict[str, st
         start, _ = period(str(asked["TimeUnit"]), account.clock.now())
         find_budget(owner, asked["BudgetName"]).budget["TimePeriod"]["Start"] = start.timestamp()
     account.budgets.actions.kept.pop((owner, asked["BudgetName"]), None)
-    account.budgets.tags[arn_of(owner, asked["BudgetName"])] = _tags(call.parameters.get("ResourceTags"))
+    account.budgets.tags[arn_of(owner, asked["BudgetName"])] = tags_of(call.parameters.get("ResourceTags"))
 
 
 def after_delete(account: Any, call: ApiCall, status: int, headers: dict[str, str], body: bytes) -> None:
@@ -69,13 +70,13 @@ def add_subscriber(account: Any, call: ApiCall) -> dict[str, Any]:
 def list_tags(account: Any, call: ApiCall) -> dict[str, Any]:
     """Answer ListTagsForResource."""
     tags = account.budgets.tags.get(call.parameters["ResourceARN"], {})
-    return {"ResourceTags": [{"Key": key, "Value": value} for key, value in tags.items()]}
+    return {"ResourceTags": tag_list(tags)}
 
 
 def tag_resource(account: Any, call: ApiCall) -> dict[str, Any]:
     """Answer TagResource."""
     tags = account.budgets.tags.setdefault(call.parameters["ResourceARN"], {})
-    tags.update(_tags(call.parameters["ResourceTags"]))
+    tags.update(tags_of(call.parameters["ResourceTags"]))
     return {}
 
 
@@ -144,7 +145,3 @@ def _check_amount(amount: Any) -> None:
             f"1 validation error detected: Value '{amount}' at 'budget.budgetLimit.amount' failed to satisfy "
             f"constraint: Member must satisfy regular expression pattern: {AMOUNT}",
         )
-
-
-def _tags(given: Any) -> dict[str, str]:
-    return {tag["Key"]: tag.get("Value", "") for tag in given or ()}

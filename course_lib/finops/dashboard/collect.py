@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from course_lib.catalog import InputError
 from course_lib.finops.anomalies import Anomaly, Rule, find_anomalies
-from course_lib.finops.aws import Clients, aws_now, living_instances, one_line, pages
+from course_lib.finops.aws import Clients, aws_now, living_instances, one_line, pages, tags_of
 from course_lib.finops.chargeback import Allocation, allocate
 from course_lib.finops.dashboard.data import (
     GROUPS,
@@ -25,7 +25,7 @@ from course_lib.finops.dashboard.data import (
     RunsNow,
     Unread,
 )
-from course_lib.finops.ephemeral import LeaseError, is_protected, read_lease, tags_of
+from course_lib.finops.ephemeral import LeaseError, is_protected, read_lease
 from course_lib.finops.errors import FinopsError
 from course_lib.finops.focus import read_focus_s3
 from course_lib.finops.forecast import Forecast, forecast

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from course_lib.catalog import CatalogError, instance
-from course_lib.finops.aws import Clients, living_instances, one_line, pages
-from course_lib.finops.ephemeral import is_protected, tags_of
+from course_lib.finops.aws import Clients, living_instances, one_line, pages, tags_of
+from course_lib.finops.ephemeral import is_protected
 
 
 @dataclass(frozen=True)

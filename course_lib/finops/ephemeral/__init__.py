@@ -18,7 +18,6 @@ from course_lib.finops.ephemeral.lease import (
     LeaseError,
     is_protected,
     read_lease,
-    tags_of,
 )
 from course_lib.finops.ephemeral.reaper import Sweep, TooManyError, Verdict, judge, sweep
 from course_lib.finops.ephemeral.schedule import GROUP, MANAGED, schedule_end
@@ -48,5 +47,4 @@ __all__ = [
     "read_lease",
     "schedule_end",
     "sweep",
-    "tags_of",
 ]

@@ -18,9 +18,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from course_lib.catalog import CatalogError, instance
-from course_lib.finops.aws import AwsError, Clients, aws_now, one_line
+from course_lib.finops.aws import AwsError, Clients, aws_now, one_line, tag_list
 from course_lib.finops.ephemeral.ending import end_instances
-from course_lib.finops.ephemeral.lease import Lease, tag_list
+from course_lib.finops.ephemeral.lease import Lease
 from course_lib.finops.ephemeral.schedule import GROUP, schedule_end
 from course_lib.finops.errors import FinopsError
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from course_lib.finops.errors import FinopsError
 
@@ -78,13 +77,3 @@ def read_lease(tags: dict[str, str]) -> Lease:
 def is_protected(tags: dict[str, str]) -> bool:
     """Whether tags say that nothing here may end what carries them."""
     return tags.get(PROTECTED, "").strip().lower() == "true"
-
-
-def tags_of(tags: list[dict[str, str]] | None) -> dict[str, str]:
-    """boto3's list of tags as a dictionary."""
-    return {tag["Key"]: tag.get("Value", "") for tag in tags or ()}
-
-
-def tag_list(tags: dict[str, str]) -> list[dict[str, Any]]:
-    """A dictionary as boto3's list of tags."""
-    return [{"Key": key, "Value": value} for key, value in tags.items()]

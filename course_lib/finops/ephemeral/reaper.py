@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from course_lib.finops.aws import AwsError, Clients, aws_now, living_instances, usable_regions
+from course_lib.finops.aws import AwsError, Clients, aws_now, living_instances, tags_of, usable_regions
 from course_lib.finops.ephemeral.ending import end_instances
-from course_lib.finops.ephemeral.lease import Lease, LeaseError, is_protected, read_lease, tags_of
+from course_lib.finops.ephemeral.lease import Lease, LeaseError, is_protected, read_lease
 from course_lib.finops.errors import FinopsError
 
 GRACE = timedelta(hours=1)  # for an instance without a lease, counted from its launch

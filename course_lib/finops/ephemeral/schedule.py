@@ -10,8 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from course_lib.finops.aws import Clients, one_line
-from course_lib.finops.ephemeral.lease import tag_list
+from course_lib.finops.aws import Clients, one_line, tag_list
 
 GROUP = "ephemeral"  # of these schedules; the launch policy allows schedules in this group alone
 MANAGED = {"managed-by": "course-guardrails"}  # on whatever this room sets up in an account and leaves there

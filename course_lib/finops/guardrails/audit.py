@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from course_lib.finops.aws import AwsError, Clients, aws_now, living_instances, pages, usable_regions
-from course_lib.finops.ephemeral import EXPIRES, OWNER, PROJECT, LeaseError, is_protected, read_lease, tags_of
+from course_lib.finops.aws import AwsError, Clients, aws_now, living_instances, pages, tags_of, usable_regions
+from course_lib.finops.ephemeral import EXPIRES, OWNER, PROJECT, LeaseError, is_protected, read_lease
 from course_lib.finops.errors import FinopsError
 
 REQUIRED = (OWNER, PROJECT, EXPIRES)

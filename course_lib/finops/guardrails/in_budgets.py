@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from course_lib.finops.aws import one_line, pages
+from course_lib.finops.aws import one_line, pages, tag_list
 from course_lib.finops.ephemeral import MANAGED
 from course_lib.finops.guardrails.documents import BUDGETS_ROLE, STOP
 from course_lib.finops.guardrails.lines import Line, Place, foreign, ours, same
 from course_lib.finops.guardrails.wanted import Alert, Budget, Stop
 
 TRIES, PAUSE = 6, 2.0  # a new role is known to AWS Budgets some seconds after it was made
-TAGS = [{"Key": key, "Value": value} for key, value in MANAGED.items()]
+TAGS = tag_list(MANAGED)
 
 
 def budget_lines(place: Place, budget: Budget, pause: Callable[[float], None] = time.sleep) -> Iterator[Line]:

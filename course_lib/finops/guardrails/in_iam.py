@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from course_lib.finops.aws import one_line, pages
+from course_lib.finops.aws import one_line, pages, tag_list
 from course_lib.finops.ephemeral import MANAGED
 from course_lib.finops.guardrails.documents import Role
 from course_lib.finops.guardrails.lines import Line, Place, foreign, ours, same
 
 MOST_VERSIONS = 5  # of a managed policy: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
-TAGS = [{"Key": key, "Value": value} for key, value in MANAGED.items()]
+TAGS = tag_list(MANAGED)
 
 
 def policy_lines(place: Place, documents: dict[str, dict[str, Any]]) -> Iterator[Line]:

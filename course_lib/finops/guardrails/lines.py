@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from course_lib.finops.aws import Clients, one_line
+from course_lib.finops.aws import Clients, one_line, tags_of
 from course_lib.finops.ephemeral import MANAGED
 
 Change = Literal["create", "update", "nothing", "drift"]
@@ -62,7 +62,7 @@ def find_place(account: Clients) -> Place:
 
 def ours(tags: Any) -> bool:
     """Whether tags, as a list of Key and Value, say that this program made the thing."""
-    found = {tag["Key"]: tag.get("Value", "") for tag in tags or ()}
+    found = tags_of(tags)
     return all(found.get(key) == value for key, value in MANAGED.items())
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from course_lib.finops.aws import AwsError, Clients, one_line
+from course_lib.finops.aws import AwsError, Clients, one_line, tag_list
 from course_lib.finops.ephemeral import GROUP, MANAGED
 from course_lib.finops.guardrails.documents import BUDGETS_ROLE, PREFIX, STOP, needed_roles, policy_documents
 from course_lib.finops.guardrails.in_budgets import budget_lines
@@ -149,8 +149,7 @@ def _schedule_group(place: Place, region: str) -> Line:
     name = f"{GROUP} in {region}"
 
     def create() -> None:
-        tags = [{"Key": key, "Value": value} for key, value in MANAGED.items()]
-        scheduler.create_schedule_group(Name=GROUP, Tags=tags)
+        scheduler.create_schedule_group(Name=GROUP, Tags=tag_list(MANAGED))
 
     with one_line(f"looking for the schedule group {name}"):
         try:

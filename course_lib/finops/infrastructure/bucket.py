@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from course_lib.finops.aws import Clients, one_line
+from course_lib.finops.aws import Clients, one_line, tag_list
 from course_lib.finops.ephemeral import MANAGED
 from course_lib.finops.errors import FinopsError
 
@@ -78,7 +78,7 @@ def _calls(wanted: CheckpointBucket) -> Iterator[tuple[str, dict[str, Any]]]:
     place = {} if wanted.region == "us-east-1" else {"LocationConstraint": wanted.region}
     yield "create_bucket", {"CreateBucketConfiguration": place} if place else {}
     tags = {"owner": wanted.owner, "project": wanted.project, **MANAGED}
-    yield "put_bucket_tagging", {"Tagging": {"TagSet": [{"Key": key, "Value": value} for key, value in tags.items()]}}
+    yield "put_bucket_tagging", {"Tagging": {"TagSet": tag_list(tags)}}
     flags = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
     yield "put_public_access_block", {"PublicAccessBlockConfiguration": dict.fromkeys(flags, True)}
     yield (

@@ -8,8 +8,8 @@ import base64
 import json
 from typing import Any
 
-from course_lib.finops.aws import AwsError, Clients, one_line, pages
-from course_lib.finops.ephemeral import GROUP, tags_of
+from course_lib.finops.aws import AwsError, Clients, one_line, pages, tags_of
+from course_lib.finops.ephemeral import GROUP
 from course_lib.finops.ephemeral.schedule import schedule_name
 
 Facts = dict[str, Any]

@@ -14,8 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from course_lib.catalog import CatalogError, instance
-from course_lib.finops.aws import AwsError, Clients, aws_now, living_instances, pages, usable_regions
-from course_lib.finops.ephemeral import tags_of
+from course_lib.finops.aws import AwsError, Clients, aws_now, living_instances, pages, tags_of, usable_regions
 from course_lib.finops.errors import FinopsError
 from course_lib.finops.usage.bill import Usage
 
