@@ -7,6 +7,7 @@ it would do, and does it with --apply only.
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,13 +36,13 @@ def batch() -> None:
 
 @batch.command()
 def example() -> None:
-    """Print a job file to start from.
+    """Print a job file to start from: it can be applied as it is, and its lease ends a day from now.
 
     Example: course finops batch example > job.toml
     """
-    from course_lib.finops.batch import EXAMPLE
+    from course_lib.finops.batch import example_job_file
 
-    click.echo(EXAMPLE, nl=False)
+    click.echo(example_job_file(datetime.now(UTC)), nl=False)
 
 
 @batch.command()
@@ -97,18 +98,33 @@ def submit_command(path: Path, apply: bool, as_json: bool) -> None:
 @batch.command("publish")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("uri")
-def publish_command(folder: Path, uri: str) -> None:
-    """Upload FOLDER to URI as a job's input: the files, then a manifest with their checksums.
+@APPLY
+@JSON
+def publish_command(folder: Path, uri: str, apply: bool, as_json: bool) -> None:
+    """Say what uploading FOLDER to URI as a job's input would write; with --apply upload it.
 
+    The files go first; a manifest with their checksums comes last, and makes them an input.
+
+    \b
     Example: course finops batch publish data s3://bucket/inputs
+    Example: course finops batch publish data s3://bucket/inputs --apply
     """
-    from course_lib.cli import user_errors
+    from course_lib.cli import print_json, user_errors
     from course_lib.finops.aws import RealAccount
-    from course_lib.finops.batch import publish
+    from course_lib.finops.batch import apply_publish, plan_publish
 
     with user_errors():
-        files = publish(RealAccount(), folder, uri)
-    click.echo(f"{len(files)} files and their manifest are in {uri}")
+        account = RealAccount()
+        planned = plan_publish(account, folder, uri)
+        if not as_json:
+            click.echo(str(planned))
+        if apply:
+            apply_publish(account, planned)
+    if as_json:
+        told = {"uri": uri, "files": planned.files, "replaced": planned.replaced, "left": planned.left}
+        print_json({**told, "applied": apply})
+    else:
+        click.echo(f"{len(planned.files)} files and their manifest are in {uri}" if apply else DRY)
 
 
 @batch.command("run-local")

@@ -77,7 +77,7 @@ def explain(model: str, tokens: float, instance: str, as_json: bool, **asked: An
 
 def _quote(instance: str, asked: dict[str, Any]) -> Quote:
     from course_lib.catalog import instance as find
-    from course_lib.finops.prices import PriceError, ask_on_demand, ask_spot, given_price, price_of, read_price_file
+    from course_lib.finops.prices import ask_blocks, ask_on_demand, ask_spot, given_price, price_of, read_price_file
 
     name, purchase = find(instance).name, asked["purchase"]
     if asked["usd_per_hour"] is not None:
@@ -92,8 +92,7 @@ def _quote(instance: str, asked: dict[str, Any]) -> Quote:
         return ask_on_demand(RealAccount(), name, region)
     if purchase == "spot":
         return ask_spot(RealAccount(), name, region)[0]
-    remedy = "ask DescribeCapacityBlockOfferings, and give --usd-per-hour"
-    raise PriceError.of("purchase", purchase, "has no price list", remedy)
+    return ask_blocks(RealAccount(), name, region, instances=asked["instances"])[0].quote()
 
 
 def _times(model: str, tokens: float, instance: str, asked: dict[str, Any]) -> RunTimes:

@@ -107,8 +107,13 @@ def env(folder: Path | None) -> None:
         click.echo("false")
     running, _ = _running(folder)
     click.echo("unset AWS_PROFILE AWS_SESSION_TOKEN AWS_DEFAULT_PROFILE")
-    for name, value in practice_environment(running.url).items():
+    variables = practice_environment(running.url)
+    host = variables.pop("NO_PROXY")
+    for name, value in variables.items():
         click.echo(f"export {name}={value}")
+    click.echo(_among("NO_PROXY", host))
+    # where it is set, even to nothing, Python reads this one and not the other
+    click.echo(f'if [ -n "${{no_proxy+set}}" ]; then {_among("no_proxy", host)}; fi')
 
 
 @cloud.command()
@@ -199,6 +204,13 @@ def calls(since: int, folder: Path | None, as_json: bool) -> None:
         for record in records
     ]
     print_table("the account's ledger", columns, rows)
+
+
+def _among(name: str, host: str) -> str:
+    """Shell code, for sh as well as bash, that puts a host into a list with commas, once, and keeps what is there."""
+    there = rf"*[,\ ]{host}[,\ ]*|,\*,"  # a lone * is every host, and is none among others
+    add = f'{name}="${{{name}:+${name},}}{host}"'
+    return f'case ",${{{name}:-}}," in {there}) ;; *) {add} ;; esac; export {name}'
 
 
 def _running(folder: Path | None) -> tuple[Any, BackDoor]:

@@ -54,15 +54,14 @@ def up(
     Example: course cloud up --speed 60
     Example: course cloud up --empty
     """
-    from datetime import datetime
-
     from course_lib.cli import ended_in_order, print_json, user_errors
+    from course_lib.cli_values import moment
     from course_lib.finops.cloud import find
     from course_lib.finops.cloud import up as start_account
     from course_lib.finops.cloud.story import STORIES
 
     with user_errors(), ended_in_order():
-        begin = datetime.fromisoformat(start) if start else None
+        begin = moment("start", start) if start is not None else None
         story = None if empty else STORIES[0]
         given = {"port": port, "speed": speed, "start": begin, "seed": seed, "story": story}
         if there := find(state_folder(folder)):

@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from course_lib.cli_values import OUT_FILE
+
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 REGIONS = click.option("--region", "regions", multiple=True, help="Only here; may be repeated.  [default: everywhere]")
 
@@ -23,7 +25,7 @@ REGIONS = click.option("--region", "regions", multiple=True, help="Only here; ma
 @click.option("--unused-days", default=90, show_default=True, help="Without use for longer counts as unused.")
 @click.option("--log-days", nargs=2, default=(365, 1096), show_default=True, help="Fewest and most days of logs.")
 @click.option("--open-port", "open_ports", type=int, multiple=True, help="A TCP port open to the world by decision.")
-@click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Also write the report as Markdown.")
+@click.option("--report", type=OUT_FILE, help="Also write the report as Markdown.")
 @JSON
 def comply(
     regions: tuple[str, ...], checks: tuple[str, ...], report: Path | None, as_json: bool, **limits: Any
@@ -39,6 +41,7 @@ def comply(
     from course_lib.cli import print_json, print_table, user_errors
     from course_lib.finops.aws import RealAccount
     from course_lib.finops.compliance import NO_ATTESTATION, Settings, look
+    from course_lib.runtime import whole_file
 
     with user_errors():
         settings = Settings(
@@ -51,7 +54,8 @@ def comply(
         )
         found = look(RealAccount(), settings, regions=regions or None, checks=checks or None)
         if report is not None:
-            report.write_text(found.markdown(), encoding="utf-8")
+            with whole_file(report) as part:
+                part.write_text(found.markdown(), encoding="utf-8")
     if as_json:
         print_json(found.as_dict())
     else:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from course_lib.cli_values import OUT_FILE
+
 if TYPE_CHECKING:
     from course_lib.finops.dashboard import DashboardData
 
@@ -47,7 +49,7 @@ def dashboard() -> None:
 
 
 @dashboard.command()
-@click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("path", type=OUT_FILE)
 @asked
 def write(path: Path, title: str, show_account: bool, **wanted: Any) -> None:
     """Read the account and write the page to the file PATH; changes nothing in the account.
@@ -56,15 +58,12 @@ def write(path: Path, title: str, show_account: bool, **wanted: Any) -> None:
 
     Example: course finops dashboard write spend.html --region us-east-1 --bills bills/billing
     """
-    from course_lib.catalog import InputError
     from course_lib.cli import user_errors
     from course_lib.finops.aws import RealAccount
     from course_lib.finops.dashboard import render
     from course_lib.runtime import whole_file
 
     with user_errors():
-        if not path.parent.is_dir():
-            raise InputError.of("PATH", str(path), "lies in no folder", "make the folder first")
         data = _collect(RealAccount(), wanted)
         page = render(data, title=title, show_account=show_account)
         with whole_file(path) as part:

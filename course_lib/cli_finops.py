@@ -17,15 +17,15 @@ from course_lib.cli_comply import checklist, comply
 from course_lib.cli_dashboard import dashboard
 from course_lib.cli_guard import guard
 from course_lib.cli_infra import infra
+from course_lib.cli_launch import APPLY, DRY, launch
 from course_lib.cli_spend import anomalies, forecast, spend
+from course_lib.cli_values import OUT_FILE
 
 if TYPE_CHECKING:
     from course_lib.finops.emergency import EmergencyPlan, EmergencyReport
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-APPLY = click.option("--apply", is_flag=True, help="Do it; without this option nothing changes.")
 REGIONS = click.option("--region", "regions", multiple=True, help="Only here; may be repeated.  [default: everywhere]")
-DRY = "Nothing was changed. To do it, add --apply."
 
 
 @click.group()
@@ -35,7 +35,7 @@ def finops() -> None:
     The account is the one that boto3 finds: your profile's, or the practice account after `eval "$(course cloud env)"`.
 
     \b
-    Example: course finops launch trn1.2xlarge ami-0abc --for 4h --owner ada --project bert --budget 10 --role ARN
+    Example: course finops launch trn1.2xlarge ami-12c6146b --for 4h --owner ada --project bert --budget 10 --role ARN
     Example: course finops reap
     Example: course finops emergency plan stop.json
     """
@@ -49,58 +49,8 @@ finops.add_command(dashboard)
 finops.add_command(recommend)
 finops.add_command(infra)
 finops.add_command(guard)
-for command in (spend, anomalies, forecast):
+for command in (launch, spend, anomalies, forecast):
     finops.add_command(command)
-
-
-@finops.command()
-@click.argument("instance_type")
-@click.argument("image")
-@click.option("--for", "life", required=True, help="How long the lease is: 30m, 4h, 1d.")
-@click.option("--owner", required=True, help="Whom to ask about it.")
-@click.option("--project", required=True, help="Who pays.")
-@click.option("--budget", required=True, type=float, help="USD that it may cost until the lease ends.")
-@click.option("--role", required=True, help="ARN of the role with which the scheduler terminates it.")
-@click.option("--region", default="us-east-1", show_default=True, help="Where.")
-@click.option("--count", default=1, show_default=True, help="How many, all or none.")
-@click.option("--spot", is_flag=True, help="Interruptible, for less.")
-@click.option(
-    "--script", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Shell script run at boot."
-)
-@click.option("--usd-per-hour", type=float, help="Of one instance.  [default: the catalog's price]")
-@APPLY
-def launch(instance_type: str, image: str, life: str, apply: bool, script: Path | None, **asked: Any) -> None:
-    """Launch INSTANCE_TYPE from IMAGE with its end built in three times.
-
-    Example: course finops launch trn1.2xlarge ami-0abc --for 4h --owner ada --project bert --budget 10 --role ARN
-    """
-    from course_lib.cli import user_errors
-    from course_lib.cli_cloud import duration
-    from course_lib.finops.aws import RealAccount, aws_now
-    from course_lib.finops.ephemeral import LaunchRequest, Lease, plan_launch
-    from course_lib.finops.ephemeral import launch as launch_now
-
-    with user_errors():
-        account = RealAccount()
-        now = aws_now(account)
-        lease = Lease(asked["owner"], asked["project"], (now + duration(life)).replace(microsecond=0))
-        request = LaunchRequest(
-            instance_type,
-            asked["region"],
-            image,
-            lease,
-            asked["budget"],
-            asked["role"],
-            count=asked["count"],
-            purchase="spot" if asked["spot"] else "on_demand",
-            usd_per_hour=asked["usd_per_hour"],
-            script=script.read_text() if script else "",
-        )
-        click.echo(str(plan_launch(account, request, now)))
-        if apply:
-            click.echo(f"Launched: {', '.join(launch_now(account, request, now).instances)}")
-        else:
-            click.echo(DRY)
 
 
 @finops.command()
@@ -169,7 +119,7 @@ def emergency() -> None:
 
 
 @emergency.command("plan")
-@click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("path", type=OUT_FILE)
 @REGIONS
 def plan_command(path: Path, regions: tuple[str, ...]) -> None:
     """Look everywhere and write to PATH what would end; changes nothing.

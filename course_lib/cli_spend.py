@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from course_lib.cli_values import OUT_FILE
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -81,7 +83,7 @@ def spend(by: str, regions: tuple[str, ...], as_json: bool) -> None:
 @click.option("--all", "everything", is_flag=True, help="Also what has been over for more than a week.")
 @click.option(
     "--seen",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OUT_FILE,
     help="File that remembers what was told: each anomaly is told once, and again when it has grown.",
 )
 @JSON
@@ -103,6 +105,7 @@ def anomalies(
     from course_lib.finops.aws import aws_now
 
     with user_errors():
+        before = load_seen(seen) if seen is not None else {}
         account = _account()
         now = aws_now(account)
         rule = Rule(
@@ -116,7 +119,7 @@ def anomalies(
         if not everything:
             found = tuple(one for one in found if one.open or now - one.last < timedelta(days=8))
         if seen is not None:
-            found, after = news(found, load_seen(seen))
+            found, after = news(found, before)
             save_seen(seen, after)
     calls = sum(usage.calls for usage in usages)
     rows: list[dict[str, Any]] = [

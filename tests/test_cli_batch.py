@@ -1,7 +1,10 @@
 """`course finops batch`. Oracle: boto3's own view of a running practice account, found by environment alone."""
 
+import hashlib
 import json
-from datetime import UTC, datetime
+import re
+import tomllib
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from click.testing import CliRunner
@@ -126,21 +129,81 @@ def test_a_job_above_its_budget_is_one_line(account, course, path, tmp_path):
     assert account.client("batch").describe_compute_environments()["computeEnvironments"] == []
 
 
-def test_the_example_is_a_job_file(course, tmp_path):
+def test_the_example_goes_from_plan_to_teardown_as_it_is(account, course, tmp_path):
+    """In an account in which nobody made anything: no role, no network of one's own."""
+    batch, iam = account.client("batch"), account.client("iam")
     example = tmp_path / "example.toml"
     example.write_text(course("example").output)
+    end = tomllib.loads(example.read_text())["expires_at"]
+    assert timedelta(hours=22) < end - datetime.now(UTC) <= timedelta(hours=24)
+    example.write_text(re.sub(r"expires_at = \S+", "expires_at = 2026-12-02T08:00:00Z", example.read_text()))
     shown = course("plan", example)
     assert shown.exit_code == 0, shown.output
     assert "at most 32.25 USD" in shown.output
+    assert "create       instance profile ecsInstanceRole" in shown.output
+    assert iam.list_instance_profiles()["InstanceProfiles"] == iam.list_roles()["Roles"] == []
+    done = course("apply", example)
+    assert done.exit_code == 0, done.output
+    assert "5 made, 0 there already." in done.output
+    (environment,) = batch.describe_compute_environments()["computeEnvironments"]
+    assert environment["serviceRole"].endswith(":role/aws-service-role/batch.amazonaws.com/AWSServiceRoleForBatch")
+    assert "4 there already." in course("apply", example).output
+    assert course("submit", example, "--apply").exit_code == 0
+    assert course("teardown", example, "--apply").exit_code == 0
+    assert batch.describe_compute_environments()["computeEnvironments"] == []
 
 
-def test_inputs_are_published(account, course, path, tmp_path):
+@pytest.mark.parametrize(
+    ("field", "value", "find"),
+    [
+        ("subnets", ["subnet-..."], "aws ec2 describe-subnets --region us-east-1"),
+        ("security_groups", ["sg-..."], "aws ec2 describe-security-groups --region us-east-1"),
+        ("instance_role", "arn:aws:iam::123456789012:instance-profile/...", "aws iam list-instance-profiles"),
+        ("instance_role", "nobody", "aws iam list-instance-profiles"),
+        ("service_role", "arn:aws:iam::123456789012:role/...", "aws iam list-roles"),
+    ],
+)
+def test_a_placeholder_is_one_line_that_says_how_to_find_the_value(account, course, path, field, value, find):
+    path.write_text(re.sub(rf"^{field} = .*$", f"{field} = {json.dumps(value)}", path.read_text(), flags=re.MULTILINE))
+    before = len(account.records())
+    refused = course("apply", path)
+    assert refused.exit_code == 1, refused.output
+    assert (refused.output.count("\n"), refused.output.count("Remedy: ")) == (1, 1)
+    wrong = value if isinstance(value, str) else value[0]
+    assert f"{field}={wrong!r} is " in refused.output
+    assert find in refused.output
+    made = [one for one in account.records()[before:] if one["operation"].startswith(("Create", "Register", "Attach"))]
+    assert made == []
+
+
+def test_inputs_are_planned_and_published_with_apply_only(account, course, path, tmp_path):
+    s3, words = account.client("s3"), ("publish", tmp_path / "data", "s3://batch-cli/in")
+
+    def there():
+        found = s3.list_objects_v2(Bucket="batch-cli").get("Contents", ())
+        return {one["Key"]: s3.get_object(Bucket="batch-cli", Key=one["Key"])["Body"].read() for one in found}
+
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a.txt").write_text("a")
-    done = course("publish", tmp_path / "data", "s3://batch-cli/in")
+    s3.put_object(Bucket="batch-cli", Key="in/old.txt", Body=b"from before")
+    before = there()
+    shown = course(*words)
+    assert shown.exit_code == 0, shown.output
+    assert f"create a.txt (SHA-256 {hashlib.sha256(b'a').hexdigest()[:12]})" in shown.output
+    assert "keep 1 files that are not in the folder" in shown.output
+    assert "Nothing was changed. To do it, add --apply." in shown.output
+    assert json.loads(course(*words, "--json").output)["applied"] is False
+    assert there() == before
+    done = course(*words, "--apply")
     assert "1 files and their manifest are in s3://batch-cli/in" in done.output
-    keys = [found["Key"] for found in account.client("s3").list_objects_v2(Bucket="batch-cli")["Contents"]]
-    assert keys == ["in/a.txt", "in/manifest.json"]
+    assert list(there()) == ["in/a.txt", "in/manifest.json", "in/old.txt"]
+    (tmp_path / "data" / "a.txt").write_text("b")
+    again = course(*words, "--apply", "--json")
+    assert json.loads(again.output)["replaced"] == ["a.txt", "manifest.json"]
+    assert json.loads(there()["in/manifest.json"])["files"] == {"a.txt": hashlib.sha256(b"b").hexdigest()}
+    missing = course("publish", tmp_path / "data", "s3://batch-cli-nowhere/in")
+    assert (missing.exit_code, missing.output.count("\n")) == (1, 1)
+    assert "NoSuchBucket" in missing.output
 
 
 def test_every_command_has_help_with_an_example(course):

@@ -142,7 +142,11 @@ def test_a_mistake_is_one_line_with_the_remedy(course, words, said):
     [
         (("--speed", "-1"), "speed=-1.0 must be 0 or more"),
         (("--start", "2026-12-01"), "names no time zone"),
-        (("--start", "soon"), "Invalid isoformat string: 'soon'"),
+        (
+            ("--start", "soon"),
+            "start='soon' is no moment. Remedy: write date, time and zone, such as 2026-12-01T08:00:00Z.",
+        ),
+        (("--start", "0001-01-01T00:00:00+14:00"), "is no moment"),
         (("--port", "70000"), "port"),
     ],
 )
@@ -184,3 +188,39 @@ def test_a_time_too_long_and_a_folder_that_can_not_be_are_one_line(course):
     told = CliRunner().invoke(main, ["cloud", "up", "--empty", "--folder", "/proc/none"])
     assert told.exit_code == 1
     assert "/proc/none: No such file or directory. Remedy: give a path" in told.output
+
+
+@pytest.mark.parametrize("sh", ["bash", "sh"])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, {"NO_PROXY": "127.0.0.1"}),
+        ({"NO_PROXY": "lab.example.org,10.0.0.1"}, {"NO_PROXY": "lab.example.org,10.0.0.1,127.0.0.1"}),
+        ({"NO_PROXY": "a, 127.0.0.1"}, {"NO_PROXY": "a, 127.0.0.1"}),
+        ({"NO_PROXY": "127.0.0.10"}, {"NO_PROXY": "127.0.0.10,127.0.0.1"}),
+        ({"NO_PROXY": "*"}, {"NO_PROXY": "*"}),
+        ({"NO_PROXY": "a", "no_proxy": "b"}, {"NO_PROXY": "a,127.0.0.1", "no_proxy": "b,127.0.0.1"}),
+        ({"no_proxy": ""}, {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}),
+    ],
+)
+def test_hosts_without_proxy_are_added_to_once(up_once, sh, before, after):
+    """Oracle: the shells themselves, and urllib's reading of what they export: the account is reached without proxy."""
+    look = (
+        "import json, os, urllib.request as u; print(json.dumps([dict(os.environ), bool(u.proxy_bypass('127.0.0.1'))]))"
+    )
+    script = f'set -eu\neval "$CODE"\neval "$CODE"\n{sys.executable} -c "{look}"'
+    given = {"PATH": os.environ["PATH"], "CODE": up_once, "HTTP_PROXY": "http://127.0.0.1:9", **before}
+    told = subprocess.run([sh, "-c", script], env=given, capture_output=True, text=True, check=True).stdout
+    found, bypassed = json.loads(told)
+    assert {name: value for name, value in found.items() if name.lower() == "no_proxy"} == after
+    assert bypassed
+    assert found["AWS_ENDPOINT_URL"].startswith("http://127.0.0.1:")
+
+
+@pytest.fixture(scope="module")
+def up_once(tmp_path_factory):
+    """What `course cloud env` prints."""
+    folder = ("--folder", str(tmp_path_factory.mktemp("cloud")))
+    CliRunner().invoke(main, ["cloud", "up", "--empty", *folder])
+    yield CliRunner().invoke(main, ["cloud", "env", *folder]).output
+    CliRunner().invoke(main, ["cloud", "down", *folder])

@@ -169,15 +169,45 @@ def test_break_evens_by_hand():
 def test_a_refresh_writes_a_file_that_others_read(account, tmp_path):
     path = tmp_path / "prices.csv"
     result = course("refresh", str(path), "p5.48xlarge", "trn2.48xlarge", "--purchase", "on_demand")
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 1, result.output
+    assert "unknown: on_demand price of trn2.48xlarge in us-east-1" in result.output
     assert "1 prices, 1 unknown" in result.output
     rows = {row["instance"]: row for row in csv.DictReader(path.read_text().splitlines())}
     assert (rows["p5.48xlarge"]["usd_per_hour"], rows["trn2.48xlarge"]["usd_per_hour"]) == ("55.04", "")
     path.write_text(path.read_text().replace("55.04", "50"))
     bill = told(*EXPLAIN, "--prices", str(path), "--idle-hours", "1")
     assert bill["lines"][3]["usd"] == "800.00"
-    listed = told("refresh", str(path), "p5.48xlarge", "--region", "us-west-2")
-    assert [(row["purchase"], row["usd_per_hour"] is None) for row in listed] == [("on_demand", True), ("spot", False)]
+    result = course("refresh", str(path), "p5.48xlarge", "--region", "us-west-2", "--json")
+    assert result.exit_code == 1
+    listed = [(row["purchase"], row["usd_per_hour"] is None) for row in json.loads(result.output)]
+    assert listed == [("on_demand", True), ("spot", False)]
+
+
+def test_a_refresh_exits_with_0_only_when_every_price_was_found(account, tmp_path):
+    path = tmp_path / "prices.csv"
+    assert course("refresh", str(path), "p5.48xlarge").exit_code == 0
+    mine = path.read_bytes()
+    result = course("refresh", str(path), "trn2.48xlarge", "--purchase", "on_demand")
+    assert result.exit_code == 1
+    assert f"Nothing was written to {path}: 0 prices, 1 unknown." in " ".join(result.output.split())
+    assert path.read_bytes() == mine
+    assert "exits with 1" in " ".join(course("refresh", "--help").output.split())
+
+
+def test_blocks_are_quoted_and_never_bought(account, tmp_path):
+    path = tmp_path / "blocks.csv"
+    words = ("p4d.24xlarge", "--purchase", "capacity_block", "--region", "us-east-2", "--days", "7")
+    result = course("refresh", str(path), *words)
+    assert result.exit_code == 0, result.output
+    (row,) = csv.DictReader(path.read_text().splitlines())
+    assert (row["usd_per_hour"], row["purchase"]) == ("14.75", "capacity_block")
+    assert "1 x 168 h from 202" in row["note"]
+    assert f"{Decimal('14.75') * 168:,.2f} USD at once" in row["note"]
+    bill = told(*EXPLAIN[:3], "p4d.24xlarge", "--live", "--purchase", "capacity_block", "--region", "us-east-2")
+    assert "DescribeCapacityBlockOfferings at 127.0.0.1" in bill["lines"][0]["source"]
+    asked = {one["operation"] for one in account.records()}
+    assert "DescribeCapacityBlockOfferings" in asked
+    assert not {one for one in asked if one.startswith(("Purchase", "Create", "Run"))}
 
 
 def test_a_denied_refresh_leaves_the_file_alone(account, tmp_path):
@@ -215,7 +245,6 @@ def test_a_refresh_without_credentials_says_how_to_get_some(account, monkeypatch
         ((*EXPLAIN, "--storage", "ebs-gp3"), "value='ebs-gp3' is no KIND:GB[:HOURS]"),
         ((*EXPLAIN, "--storage", "ebs-gp3:-5"), "gb=-5.0"),
         ((*EXPLAIN, "--rate", "ebs-gp3=cheap"), "value='ebs-gp3=cheap' is no KIND=USD"),
-        ((*EXPLAIN, "--live", "--purchase", "capacity_block"), "ask DescribeCapacityBlockOfferings"),
         (("explain", "llama3-8b", "1e308", "p5.48xlarge"), "useful_seconds=inf"),
         (("explain", "llama3-8b", "1e25", "p5.48xlarge"), "must be a finite number from 0 to 1e15"),
         (("explain", "llama3-8b", "1e12", "p5.48xlarge", "--instances", "9" * 400), "Remedy: "),

@@ -75,7 +75,7 @@ def test_a_part_that_was_not_read_is_told_and_exits_with_1(account, course, tmp_
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("write", "/nowhere/spend.html"), "lies in no folder"),
+        (("write", "/nowhere/spend.html"), "can't be written: No such file or directory"),
         (("write", "spend.html", "--days", "3"), "days=3 must be"),
         (("publish", "missing", *ONE), "looking at bucket missing"),
     ],

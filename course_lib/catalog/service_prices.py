@@ -1,7 +1,10 @@
 """Prices of what an account pays for beside instances: the few for which there is a dated source.
 
-They are us-east-1's. Left out for want of a dated source: volumes other than gp3, S3, CloudWatch's logs, metrics and
-alarms, snapshots, NAT gateways and data transfer.
+They are us-east-1's. Left out for want of a dated source, and so free of charge in the practice account, where the
+prices stand for every region: volumes other than gp3 (also moto's own root disks, which are gp2), S3, CloudWatch's
+logs, metrics and alarms, snapshots, NAT gateways and data transfer. A public address costs the same whether it was
+allocated or came with an instance; the practice account bills the allocated ones only, so that those which a subnet
+assigns to its instances by itself are missing from its bill.
 """
 
 from functools import cache

@@ -79,7 +79,7 @@ def saved_activation_bytes(model: nn.Module, call: Callable[[], Tensor]) -> int:
         storage = _storage(tensor)
         if storage.data_ptr() not in weights:
             saved[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        return tensor.detach()  # itself, it would keep the graph alive that keeps it: nothing were ever freed
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         result = call()

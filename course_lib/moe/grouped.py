@@ -1,7 +1,7 @@
 """Experts as grouped matmuls, the fast form: tokens are sorted by expert, and none is dropped, padded or copied twice.
 
 On a CPU each expert's rows run through small buffers (`cpu_kernels`); elsewhere, and in exported programs, PyTorch's
-grouped matmul does all experts in one call.
+grouped matmul does all experts in one call; what it does not take goes expert by expert.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from torch._subclasses.fake_tensor import is_fake
 from course_lib.moe.activations import nonlinear
 from course_lib.moe.cpu_ops import experts_op, mixture, mixture_op
 from course_lib.moe.errors import MoEError
+from course_lib.moe.loop import experts_by_loop, mixture_by_loop
 
 
 def experts_by_group(
@@ -22,6 +23,9 @@ def experts_by_group(
     """`experts_by_loop`, faster; same arguments, same result."""
     x = _autocast(x)
     if not _in_cpu_kernels(x):
+        if not _fits_one_call(x, down):
+            up, down = up.to(x.dtype), down.to(x.dtype)
+            return experts_by_loop(x, counts, up, down, activation=activation, gated=gated)
         return experts_in_one_call(x, counts, up, down, activation=activation, gated=gated)
     check_shapes(x, up, down, gated)
     out: Tensor = experts_op(x, counts, up, down, activation, gated, _keeps(x, up, down))[0]
@@ -59,6 +63,9 @@ def mixture_by_group(
         run = mixture_op if keep or x.is_meta or torch.compiler.is_compiling() or is_fake(x) else mixture
         out: Tensor = run(x, experts, weights, up, down, activation, gated, keep)[0]
         return out
+    if not _fits_one_call(x, down):
+        up, down = up.to(x.dtype), down.to(x.dtype)
+        return mixture_by_loop(x, experts, weights, up, down, activation=activation, gated=gated)
     k, flat = experts.shape[1], experts.flatten()
     order = torch.where(flat < 0, len(up), flat).argsort(stable=True)  # (tokens * k,), pairs without an expert last
     counts = (flat[:, None] == torch.arange(len(up), device=x.device)).sum(0)  # (experts,)
@@ -102,6 +109,13 @@ def _autocast(x: Tensor) -> Tensor:
 
 def _in_cpu_kernels(x: Tensor) -> bool:
     return x.device.type in ("cpu", "meta") and not torch.compiler.is_exporting()
+
+
+def _fits_one_call(x: Tensor, down: Tensor) -> bool:
+    """Whether rows are whole multiples of 16 bytes; compiled, a grouped matmul takes bf16 alone."""
+    whole = all(width * x.element_size() % 16 == 0 for width in down.shape[1:])
+    compiled = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
+    return torch.compiler.is_exporting() or (whole and (x.dtype == torch.bfloat16 or not compiled))
 
 
 def _keeps(*tensors: Tensor) -> bool:

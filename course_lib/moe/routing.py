@@ -81,4 +81,5 @@ class Routing:
         slots = self.slots()
         outputs = work(tokens[slots.token], slots.counts)  # (slots, hidden)
         weighted = outputs * slots.weight[:, None].to(outputs.dtype)
-        return torch.zeros_like(tokens).index_add(0, slots.token, weighted)
+        # under autocast experts answer in bf16 to tokens in fp32
+        return torch.zeros_like(tokens).index_add(0, slots.token, weighted.to(tokens.dtype))

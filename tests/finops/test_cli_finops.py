@@ -1,6 +1,7 @@
 """`course finops`. Oracle: boto3's own view of a running practice account, found by environment alone."""
 
 import json
+import re
 from datetime import timedelta
 
 import pytest
@@ -113,3 +114,52 @@ def test_a_wrong_region_says_so(course, monkeypatch):
     result = course("launch", "trn1.2xlarge", "ami-12c6146b", *LEASE, "--budget", "10", "--region", "us_east_1!")
     assert result.exit_code == 1
     assert "Remedy: set AWS_DEFAULT_REGION, or give a region" in result.output
+
+
+def test_retyped_with_its_end_a_launch_is_the_same_launch(account, course):
+    words = ("launch", "trn1.2xlarge", "ami-12c6146b", *LEASE[2:], "--budget", "10")
+    shown = course(*words, "--for", "2h")
+    (end,) = re.findall(r"--until (\S+) instead of --for", shown.output)
+    assert end == "2026-12-01T10:00:00Z"
+    assert course(*words, "--until", end, "--apply").exit_code == 0
+    account.advance(timedelta(minutes=20))
+    again = course(*words, "--until", "2026-12-01T11:00:00+01:00", "--apply")  # the same moment in another zone
+    (one,) = states(account)
+    assert f"Launched: {one}" in again.output
+    course(*words, "--for", "2h", "--apply")  # counted from now, it is another launch
+    assert len(states(account)) == 2
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--for", "2h", "--until", "2026-12-01T10:00:00Z"), "are both given. Remedy: give one of the two."),
+        ((), "the lease has no end. Remedy: add --for 4h, or --until"),
+        (("--until", "2026-12-01T10:00:00"), "until='2026-12-01T10:00:00' names no time zone"),
+        (("--until", "soon"), "until='soon' is no moment"),
+        (("--until", "2026-12-01T07:00:00Z"), "is -1.00 h after AWS's time"),
+        (("--until", "2027-12-01T08:00:00Z"), "is 8760.00 h after AWS's time; a lease has 0.17 h to 336.00 h"),
+        (("--for", "2h", "--region", "us-esat-1"), "region='us-esat-1' is none of "),
+        (
+            ("--for", "2h", "--role", ROLE.replace("1234", "9999")),
+            "belongs to account 999956789012, and this is account",
+        ),
+        (("--for", "2h", "--role", "ends-leases"), "scheduler_role='ends-leases' is no ARN such as belongs here"),
+    ],
+)
+def test_what_a_dry_run_of_a_launch_refuses(account, course, more, said):
+    found = course("launch", "trn1.2xlarge", "ami-12c6146b", *LEASE[2:], "--budget", "10", *more)
+    assert found.exit_code == 1
+    assert said in found.output
+    assert sum(line.startswith("Error: ") for line in found.output.splitlines()) == 1
+    assert "Nothing was changed" not in found.output
+    assert states(account) == {}
+
+
+def test_a_dry_run_asks_whether_aws_would_take_the_launch(account, course):
+    words = ("launch", "trn1.2xlarge", "ami-0123456789abcdef0", *LEASE, "--budget", "10")
+    assert "InvalidAMIID.NotFound: The image id '[ami-0123456789abcdef0]' does not exist" in course(*words).output
+    account.inject("denied", "ec2.RunInstances")
+    found = course(*words)
+    assert found.exit_code == 1
+    assert "trying to launch 1 x trn1.2xlarge in us-east-1: UnauthorizedOperation" in found.output

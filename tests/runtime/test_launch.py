@@ -264,11 +264,13 @@ def test_the_same_script_runs_under_torchrun(tmp_path):
     script.write_text(
         textwrap.dedent("""
             import os
+            import sys
             import torch.distributed as dist
             from course_lib.runtime import launch
             results = launch(lambda: (dist.get_rank(), os.getpid()), 2)
             assert results[dist.get_rank() if dist.is_initialized() else int(os.environ["RANK"])][1] == os.getpid()
-            print("ranks", [rank for rank, _ in results])
+            # One write: print writes its end by itself, and both ranks write into torchrun's one pipe.
+            sys.stdout.write(f"ranks {[rank for rank, _ in results]}\\n")
         """)
     )
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]

@@ -92,8 +92,10 @@ class CheckpointManager:
                 ranks.all_do(lambda: _told(lambda: dcp_save(state, storage_writer=writer, no_dist=ranks.alone)))
                 ranks.first_does(lambda: self._finish(draft, step, about))
                 return
-            if not ranks.alone and self._writers is None:
-                self._writers = dist.new_group(backend="gloo")  # training uses the other one at the same time
+            if dist.is_initialized() and self._writers is None:
+                # training uses the other one at the same time, and a GPU's has no way to exchange the CPU's objects
+                alone = {"ranks": [dist.get_rank()], "use_local_synchronization": True} if ranks.alone else {}
+                self._writers = dist.new_group(backend="gloo", **alone)
             copying = dcp_async_save(state, storage_writer=writer, process_group=self._writers, no_dist=ranks.alone)
         assert isinstance(copying, Future)
         pool = ThreadPoolExecutor(1)  # not as a context manager, which would wait here

@@ -20,7 +20,8 @@ from course_lib.arithmetic import Collective, bus_bandwidth_factor
 from course_lib.arithmetic.network import Schedule, algorithms
 from course_lib.distributed.collectives import operations
 from course_lib.distributed.errors import check_count
-from course_lib.runtime import launch
+from course_lib.runtime import Hardware, hardware, launch
+from course_lib.runtime.hardware import BACKENDS
 
 LIBRARY = "library"
 WARM_UP_CALLS = 2  # the first opens connections
@@ -57,7 +58,7 @@ Algorithm = str | Schedule | Callable[[Tensor], Any]
 def measure(
     op: Collective, sizes_bytes: Sequence[int], algorithm: Algorithm = LIBRARY, *, samples: int = 5, name: str = ""
 ) -> list[Timing]:
-    """Time a collective in a running process group; every rank must call it alike.
+    """Time a collective in a running process group, on its backend's kind of device; every rank must call it alike.
 
     Args:
         op: "all_reduce", "all_gather", "reduce_scatter", "broadcast" or "all_to_all".
@@ -78,14 +79,16 @@ def measure(
     check_count("samples", samples)
     for size in sizes_bytes:
         check_count("sizes_bytes", size)
-    ranks = dist.get_world_size()
+    ranks, machine = dist.get_world_size(), _machine()
+    device = machine.device(dist.get_node_local_rank(fallback_rank=0))
     call, known_as = _call(op, algorithm)
     rows = []
     for size in sizes_bytes:
         each = -(-size // (4 * ranks))  # elements of a rank's chunk
-        tensor = torch.zeros(each if op == "all_gather" else each * ranks)  # (elements,)
+        tensor = torch.zeros(each if op == "all_gather" else each * ranks, device=device)  # (elements,)
         whole = 4 * each * ranks
-        seconds = _seconds(functools.partial(call, tensor), max(1, min(MOST_CALLS, CALLS_BYTES // whole)), samples)
+        calls = max(1, min(MOST_CALLS, CALLS_BYTES // whole))
+        seconds = _seconds(functools.partial(call, tensor), calls, samples, machine)
         rate = whole / seconds
         rows.append(Timing(op, name or known_as, ranks, whole, seconds, rate, rate * bus_bandwidth_factor(op, ranks)))
     return rows
@@ -124,19 +127,28 @@ def measure_on_ranks(
     return rows
 
 
-def _seconds(call: Callable[[], Any], calls: int, samples: int) -> float:
+def _seconds(call: Callable[[], Any], calls: int, samples: int, machine: Hardware) -> float:
     """Seconds of one call: median over samples of the slowest rank's time for `calls` in a row."""
     for _ in range(WARM_UP_CALLS):
         call()
     taken = torch.empty(samples, dtype=torch.float64)  # (samples,), seconds
     for sample in range(samples):
         dist.barrier()
+        machine.synchronize()
         started = time.perf_counter()
         for _ in range(calls):
             call()
+        machine.synchronize()  # such a call on a GPU returns before its work is done
         taken[sample] = time.perf_counter() - started
-    dist.all_reduce(taken, op=dist.ReduceOp.MAX)
-    return float(taken.quantile(0.5)) / calls
+    slowest = taken.to(machine.device(dist.get_node_local_rank(fallback_rank=0)))
+    dist.all_reduce(slowest, op=dist.ReduceOp.MAX)
+    return float(slowest.cpu().quantile(0.5)) / calls
+
+
+def _machine() -> Hardware:
+    """The hardware whose backend the process group has."""
+    kind = next((kind for kind, backend in BACKENDS.items() if backend == dist.get_backend()), "cpu")
+    return hardware(kind)
 
 
 def _call(op: Collective, algorithm: Algorithm) -> tuple[Callable[[Tensor], Any], str]:

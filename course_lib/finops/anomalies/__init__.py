@@ -2,11 +2,13 @@
 
 `detect(series)` goes through one series and gives a `Detection`: `anomalies`, and for a figure `expected`, `upper` and
 `clean`. `find_anomalies(scopes)` does it for the total and each service, region or tag, and joins what is the same
-money. `news(anomalies, seen)` tells each once, and again when it has grown. `make_trace(seed)` and `score` measure it.
+money. `news(anomalies, seen)` tells each once, and again when it has grown. `make_trace(seed)`,
+`make_rare_trace(seed)` (runs on few days) and `score` measure it.
 """
 
 from course_lib.finops.anomalies.detect import Anomaly, Detection, detect
 from course_lib.finops.anomalies.peers import stl_reports, z_score_reports
+from course_lib.finops.anomalies.rare_traces import RARE_KINDS, make_rare_trace
 from course_lib.finops.anomalies.rule import DAILY, HOURLY, Rule
 from course_lib.finops.anomalies.scopes import find_anomalies
 from course_lib.finops.anomalies.scoring import Score, score
@@ -19,6 +21,7 @@ __all__ = [
     "GROWTH",
     "HOURLY",
     "KINDS",
+    "RARE_KINDS",
     "WARM",
     "Anomaly",
     "Detection",
@@ -30,6 +33,7 @@ __all__ = [
     "detect",
     "find_anomalies",
     "load_seen",
+    "make_rare_trace",
     "make_trace",
     "news",
     "save_seen",

@@ -87,6 +87,10 @@ class Baseline:
         if residual is not None:
             self.residuals.append(residual)
 
+    def anew(self, steps: np.ndarray) -> Baseline:
+        """The baseline of a series that is another one since these steps; what is known of months' edges stays."""
+        return Baseline(self.rule, steps.copy(), steps.copy(), edges=self.edges)
+
     def settle(self, steps: int) -> None:
         """A change that has lasted for `steps` is the new level: all seasons before move to it, and the slope is 0."""
         season = self.rule.season

@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 
 from course_lib.finops.anomalies.baseline import Baseline
+from course_lib.finops.anomalies.rare import STAYED, Rare, is_rare
 from course_lib.finops.anomalies.rule import DAILY, HOURLY, Rule
 from course_lib.finops.usage import DAY, SpendSeries
 
@@ -108,8 +109,16 @@ def detect(series: SpendSeries, rule: Rule | None = None) -> Detection:
     high: list[int] = []
     low: list[int] = []
     drifting = False
+    rare: Rare | None = None
     for now, (actual, time) in enumerate(zip(usd, times, strict=True)):
         edge = baseline.edge(time)
+        if is_rare(usd[:now] if rare is None else rare.clean, rule, rare is not None):
+            rare = rare or Rare(rule, usd[:now].copy(), usd[:now].copy())
+            expected[now], upper[now], clean[now] = _rarely(found, rare, baseline, actual, time)
+            continue
+        if rare is not None:  # it runs on most days now
+            rare, high, low, drifting = None, [], [], False
+            baseline = baseline.anew(usd[max(0, now - STAYED * rule.season) : now])
         ordinary = baseline.expected()
         expected[now] = ordinary + edge
         scatter = baseline.scatter(ordinary)
@@ -122,7 +131,8 @@ def detect(series: SpendSeries, rule: Rule | None = None) -> Detection:
         if judged:
             upper[now] = expected[now] + least
         if judged and excess > least:
-            _join(found, now, expected[now], excess / max(scatter, 1e-9), "new" if new else "jump", rule)
+            after = rule.quiet if found and found[-1].lasting else JOIN + 1
+            _join(found, now, expected[now], excess / max(scatter, 1e-9), "new" if new else "jump", after)
             if high:
                 baseline.forget_edge(times[high[-1]])
             high, low = [*high, now], []
@@ -141,8 +151,9 @@ def detect(series: SpendSeries, rule: Rule | None = None) -> Detection:
             baseline.add(known, clean[now], excess if now >= rule.season and not missing else None)
         for steps, enough in ((high, rule.settle), (low, rule.fall)):
             if len(steps) >= enough:
-                baseline.settle(now - steps[0] + 1)
-                clean[steps[0] : now + 1] = baseline.clean[steps[0] : now + 1]
+                lasted = now - steps[0] + 1
+                baseline.settle(lasted)
+                clean[steps[0] : now + 1] = baseline.clean[-lasted:]
                 if steps is high:
                     found[-1].lasting = True
                 high, low = [], []
@@ -150,7 +161,7 @@ def detect(series: SpendSeries, rule: Rule | None = None) -> Detection:
         gone = max(rule.floor_usd, rule.rise * before)
         drifting = judged and level - before > (0.5 if drifting else 1.0) * gone and before > 0
         if drifting:
-            _join(found, now, min(expected[now], before), (level - before) / max(scatter, 1e-9), "drift", rule)
+            _join(found, now, min(expected[now], before), (level - before) / max(scatter, 1e-9), "drift", rule.quiet)
     anomalies = tuple(_anomaly(whole, one, usd, times) for one in found)
     return Detection(whole, expected, upper, clean, anomalies, baseline)
 
@@ -159,9 +170,28 @@ def _unused(before: np.ndarray, rule: Rule) -> bool:
     return len(before) >= rule.warm and not before[-4 * rule.season :].any()
 
 
-def _join(found: list[_Found], now: int, expected: float, score: float, kind: Kind, rule: Rule) -> None:
+def _rarely(
+    found: list[_Found], rare: Rare, baseline: Baseline, actual: float, time: datetime
+) -> tuple[float, float, float]:
+    """Judge a step of a series that runs on few days; gives its expected and upper spend, and what it is cleaned."""
+    now, rule = len(rare.raw), rare.rule
+    edge, goes_on = baseline.edge(time), bool(rare.odd)
+    told = rare.judge(actual - edge)
+    baseline.note_edge(time, actual, max(told.ordinary, told.expected))
+    new = _unused(rare.raw[:-1], rule) and actual > rule.new_usd
+    if new or told.excess:
+        # A week without a run in between ends nothing; an ordinary run does.
+        after = rule.quiet if goes_on else JOIN + 1
+        ordinary = 0.0 if new else told.ordinary + edge
+        _join(found, now, ordinary, (actual - ordinary) / max(told.scatter, 1e-9), "new" if new else "jump", after)
+    baseline.raw, baseline.clean = rare.raw, rare.clean
+    return told.expected + edge, told.upper + edge, float(rare.clean[-1])
+
+
+def _join(found: list[_Found], now: int, expected: float, score: float, kind: Kind, after: int) -> None:
+    """Put a step to the last anomaly, or begin another if more than `after` steps lie between."""
     last = found[-1] if found else None
-    if last is None or now - last.steps[-1] > (rule.quiet if last.lasting or kind == "drift" else JOIN + 1):
+    if last is None or now - last.steps[-1] > after:
         last = _Found(kind)
         found.append(last)
     last.lasting |= kind == "drift"

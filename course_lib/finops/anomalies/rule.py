@@ -23,6 +23,8 @@ class Rule:
         rise: growth of the last season over the level some seasons before, as a fraction, that counts as a drift.
         quiet: steps after a drift or a new level within which a further excess belongs to the same anomaly.
         new_usd: floor for a key that cost nothing before, such as a region that nobody used.
+        few: steps of a season with a run up to which a series counts as one that runs rarely, and has no weekday
+            pattern; 0 for never.
         month_edges: whether a charge on a month's first or last day is expected once it has been there a month before.
 
     Raises:
@@ -40,10 +42,11 @@ class Rule:
     rise: float = 0.35
     quiet: int = 14
     new_usd: float = 1.0
+    few: int = 3
     month_edges: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("floor_usd", "share", "z", "rise", "new_usd"):
+        for name in ("floor_usd", "share", "z", "rise", "new_usd", "few"):
             FinopsError.check_not_negative(name, getattr(self, name))
         for name in ("settle", "fall", "quiet"):
             FinopsError.check_count(name, getattr(self, name))
@@ -53,4 +56,4 @@ class Rule:
 
 
 DAILY = Rule()
-HOURLY = Rule(floor_usd=2.0, season=168, memory=672, warm=168, settle=24, fall=12, quiet=24, month_edges=False)
+HOURLY = Rule(floor_usd=2.0, season=168, memory=672, warm=168, settle=24, fall=12, quiet=24, few=0, month_edges=False)

@@ -34,18 +34,20 @@ class Event:
         kind: "spike" (1 to 3 days), "shift" (stays), "forgotten" (an instance that runs for 4 to 14 days) or "leak"
             (grows for 21 to 40 days).
         first, last: numbers of its days, both part of it.
-        usd: what it added in all.
+        usd: what it added in all; a shift in its first GAP days.
+        late: days more than DELAY within which a report counts.
     """
 
     kind: Kind
     first: int
     last: int
     usd: float
+    late: int = 0
 
     @property
     def until(self) -> int:
         """The last day on which a report counts as its detection."""
-        return self.first + DELAY[self.kind]
+        return self.first + DELAY[self.kind] + self.late
 
 
 @dataclass(frozen=True)

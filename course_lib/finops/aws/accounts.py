@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property
@@ -56,12 +57,42 @@ class RealAccount:
             )
 
 
-def aws_now(account: Clients) -> datetime:
-    """AWS's time, in UTC, from the Date header of an answer: a laptop's clock may be wrong.
+@dataclass(frozen=True)
+class Caller:
+    """Who AWS takes us for.
+
+    Attributes:
+        account: the account's number.
+        arn: of the user or the role's session.
+        now: AWS's time, in UTC, from the Date header of its answer: a laptop's clock may be wrong.
+    """
+
+    account: str
+    arn: str
+    now: datetime
+
+    @property
+    def partition(self) -> str:
+        """The part of AWS in which the account is: "aws", "aws-cn" or "aws-us-gov"."""
+        return self.arn.split(":")[1]
+
+
+def who_calls(account: Clients) -> Caller:
+    """Ask AWS whose account this is, and for its time.
 
     Raises:
         AwsError: when the call fails, in one line.
     """
-    with one_line("asking AWS for its time"):
-        answer = account.client("sts").get_caller_identity()
-    return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"]).astimezone(UTC)
+    with one_line("asking AWS whose account this is"):
+        told = account.client("sts").get_caller_identity()
+    now = parsedate_to_datetime(told["ResponseMetadata"]["HTTPHeaders"]["date"]).astimezone(UTC)
+    return Caller(told["Account"], told["Arn"], now)
+
+
+def aws_now(account: Clients) -> datetime:
+    """AWS's time, in UTC; see `Caller`.
+
+    Raises:
+        AwsError: when the call fails, in one line.
+    """
+    return who_calls(account).now

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 from course_lib.finops.errors import FinopsError
 
@@ -27,7 +28,7 @@ REMEDIES = {
     "VcpuLimitExceeded": "ask for a higher quota in Service Quotas, or launch fewer or smaller instances",
     "MaxSpotInstanceCountExceeded": "ask for a higher spot quota; it counts vCPUs and is 0 for Trn in new accounts",
     "OperationNotPermitted": "the instance is protected; take the protection away first if you mean it",
-    "InvalidInstanceID.NotFound": "look at the id and the region",
+    "InvalidInstanceID.NotFound": "look at the id, the region and the account",
     "IdempotentInstanceTerminated": "choose another end: this launch was made before, and what it made has ended",
     "InvalidParameterValue": "look at the value that is named",
     "NoSuchBucket": "look at the bucket's name, or make it first",
@@ -37,6 +38,11 @@ REMEDIES = {
     "OptInRequired": "enable the region or service for this account first",
 }
 OTHERWISE = "look the code up in the service's API reference"
+# What `course cloud env` sets beside NO_PROXY; see `practice_environment`.
+SET_FOR_PRACTICE = (
+    "AWS_ENDPOINT_URL AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_DEFAULT_REGION AWS_CONFIG_FILE "
+    "AWS_SHARED_CREDENTIALS_FILE AWS_EC2_METADATA_DISABLED"
+)
 
 
 class AwsError(FinopsError):
@@ -66,6 +72,12 @@ def in_words(error: Exception, doing: str) -> AwsError:
         code = str(told.get("Code", ""))
         remedy = REMEDIES.get(code, OTHERWISE)
         return AwsError(f"{doing}: {code}: {str(told.get('Message', '')).rstrip('.')}. Remedy: {remedy}.", code)
+    if isinstance(error, exceptions.EndpointConnectionError) and _on_this_machine(error.kwargs["endpoint_url"]):
+        where = error.kwargs["endpoint_url"]
+        return AwsError(
+            f"{doing}: the practice account at {where} is not running. Remedy: start it with `course cloud up` and "
+            f'`eval "$(course cloud env)"`, or leave it in this shell with `unset {SET_FOR_PRACTICE}`.'
+        )
     for kind, remedy in (
         (exceptions.NoCredentialsError, "log in first (aws sso login), or practise with `course cloud up`"),
         (exceptions.PartialCredentialsError, "set both the access key id and the secret access key"),
@@ -82,6 +94,12 @@ def in_words(error: Exception, doing: str) -> AwsError:
         if isinstance(error, kind):
             return AwsError(f"{doing}: {' '.join(str(error).split()).rstrip('.')}. Remedy: {remedy}.")
     return AwsError(f"{doing}: {type(error).__name__}: {' '.join(str(error).split())}. Remedy: {OTHERWISE}.")
+
+
+def _on_this_machine(url: str) -> bool:
+    """Whether an address is a loopback one: nothing but a stand-in for AWS is there."""
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""All pages of an answer, and the regions in which an account can have something."""
+"""All pages of an answer."""
 
 from __future__ import annotations
 
@@ -40,14 +40,3 @@ def living_instances(account: Clients, region: str) -> Iterator[dict[str, Any]]:
     for page in pages(ec2, "describe_instances", f"listing instances in {region}", Filters=ALIVE):
         for reservation in page["Reservations"]:
             yield from reservation["Instances"]
-
-
-def usable_regions(account: Clients) -> list[str]:
-    """The regions that are enabled for the account, in alphabetical order.
-
-    Raises:
-        AwsError: when AWS can't be asked.
-    """
-    with one_line("listing the account's regions"):
-        told = account.client("ec2").describe_regions(AllRegions=False)
-    return sorted(region["RegionName"] for region in told["Regions"])

@@ -6,9 +6,9 @@ from course_lib.finops.batch.definition import definition
 from course_lib.finops.batch.errors import BatchError
 from course_lib.finops.batch.fleet import Fleet
 from course_lib.finops.batch.images import image_files, image_folder
-from course_lib.finops.batch.inputs import publish
+from course_lib.finops.batch.inputs import InputPlan, apply_publish, plan_publish, publish
 from course_lib.finops.batch.job import Dependency, Job
-from course_lib.finops.batch.job_file import EXAMPLE, JobFile, read_job_file
+from course_lib.finops.batch.job_file import EXAMPLE, JobFile, example_job_file, read_job_file
 from course_lib.finops.batch.local import Attempt, LocalRun, run_local
 from course_lib.finops.batch.machines import Machine, machine
 from course_lib.finops.batch.retries import SPOT_RULES, Ended, ExitRule, RetryStrategy
@@ -25,6 +25,7 @@ __all__ = [
     "Ended",
     "ExitRule",
     "Fleet",
+    "InputPlan",
     "Job",
     "JobFile",
     "LocalRun",
@@ -35,12 +36,15 @@ __all__ = [
     "Step",
     "Submission",
     "WorstCase",
+    "apply_publish",
     "apply_setup",
     "check_budget",
     "definition",
+    "example_job_file",
     "image_files",
     "image_folder",
     "machine",
+    "plan_publish",
     "plan_setup",
     "plan_submission",
     "practice_environment",

@@ -19,6 +19,7 @@ from course_lib.finops.batch.machines import Machine, machine
 from course_lib.finops.ephemeral import Lease
 
 FLEET_DIGEST = "fleet-digest"
+DEFAULT = ("default",)  # instead of ids: the subnets of the default VPC, or its group of that name
 # What AWS recommends: on spot, pools by price and spare capacity; on demand, further types when the best is not there.
 BY_DEFAULT = {"spot": "SPOT_PRICE_CAPACITY_OPTIMIZED", "on_demand": "BEST_FIT_PROGRESSIVE"}
 ALLOWED = {
@@ -35,8 +36,8 @@ class Fleet:
         name: of the environment, the queue and, with a digest, the launch template.
         instance_types: what it may launch; types with EFA don't mix with others when `efa` is set.
         max_vcpus: what it may run at once; Batch may exceed it by one instance.
-        subnets, security_groups: ids.
-        instance_role: the ECS instance profile's name or ARN.
+        subnets, security_groups: ids; or ("default",) for those of the region's default VPC.
+        instance_role: the ECS instance profile's name or ARN; "ecsInstanceRole" is made if it is missing.
         lease: who, for what, until when: the tags of everything, its instances included.
         purchase: "spot" or "on_demand".
         allocation: how Batch chooses among types; AWS's recommendation when left out.

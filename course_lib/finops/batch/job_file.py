@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from course_lib.finops.ephemeral import Lease
 
 TOP = ("owner", "project", "expires_at", "region", "fleet", "job")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+EXAMPLE_END = "2026-12-02T08:00:00Z"
 EXAMPLE = """\
 owner = "ada@example.org"
 project = "bert"
@@ -29,9 +30,9 @@ name = "bert-trn1"
 instance_types = ["trn1.2xlarge"]
 purchase = "spot"
 max_vcpus = 32
-subnets = ["subnet-..."]
-security_groups = ["sg-..."]
-instance_role = "ecsInstanceRole"
+subnets = ["default"]               # of the default VPC; or ids: aws ec2 describe-subnets
+security_groups = ["default"]       # that VPC's own; or ids: aws ec2 describe-security-groups
+instance_role = "ecsInstanceRole"   # made if it is missing; or your instance profile
 
 [job]
 name = "bert-shards"
@@ -57,6 +58,12 @@ on_exit_code = "75"
 action = "EXIT"
 on_reason = "*"
 """
+
+
+def example_job_file(now: datetime) -> str:
+    """A job file to start from, whose lease ends a day from now."""
+    end = (now.astimezone(UTC) + timedelta(days=1)).replace(minute=0, second=0, microsecond=0)
+    return EXAMPLE.replace(EXAMPLE_END, f"{end:%Y-%m-%dT%H:%M:%SZ}")
 
 
 @dataclass(frozen=True)

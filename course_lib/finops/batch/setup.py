@@ -14,12 +14,14 @@ from course_lib.finops.aws import Clients, one_line, tag_list
 from course_lib.finops.batch.cost import WorstCase, check_budget
 from course_lib.finops.batch.definition import DIGEST, definition
 from course_lib.finops.batch.errors import BatchError
-from course_lib.finops.batch.fleet import FLEET_DIGEST, Fleet
+from course_lib.finops.batch.fleet import DEFAULT, FLEET_DIGEST, Fleet
 from course_lib.finops.batch.job import Job
 from course_lib.finops.batch.look import Sleep, definitions_of, environment_of, queue_of, settle, template_of
+from course_lib.finops.batch.network import find_network
+from course_lib.finops.batch.roles import make_profile, profile_is_missing
 
 ARRIVING = {"status": "CREATING"}
-Kind = Literal["launch template", "compute environment", "job queue", "job definition"]
+Kind = Literal["instance profile", "launch template", "compute environment", "job queue", "job definition"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class SetupPlan:
     """What setting a job up will do, to be read before it does it.
 
     Attributes:
-        fleet, job: what was asked for.
+        fleet, job: what was asked for; the fleet with the ids of its network.
         region: where.
         worst: the bound on the job's bill.
         steps: in order.
@@ -70,14 +72,17 @@ def plan_setup(account: Clients, fleet: Fleet, job: Job, region: str) -> SetupPl
     """Look at what is there, and say what is missing; changes nothing.
 
     Raises:
-        BatchError: for a job above its budget, a job that the fleet can't run, or an environment of this name that
-            belongs to another project or has other contents.
+        BatchError: for a job above its budget, a job that the fleet can't run, a subnet, a security group or a role
+            that is not there, or an environment of this name that belongs to another project or has other contents.
         AwsError: if AWS can't be asked.
     """
     worst = check_budget(job)
     check_fit(fleet, job)
     batch, ec2 = account.client("batch", region=region), account.client("ec2", region=region)
+    asked, fleet = fleet, find_network(account, fleet, region)
     steps: list[Step] = []
+    if profile_is_missing(account, fleet):
+        steps.append(Step("create", "instance profile", fleet.instance_role, "what the ECS agent needs; it stays"))
     template = template_of(ec2, fleet.template_name)
     steps.append(
         Step("keep" if template else "create", "launch template", fleet.template_name, "IMDSv2, encrypted disk")
@@ -93,6 +98,8 @@ def plan_setup(account: Clients, fleet: Fleet, job: Job, region: str) -> SetupPl
                 "tear it down first, or choose another name",
             )
     about = f"{fleet.purchase}, 0 to {fleet.max_vcpus} vCPUs, {fleet.strategy}"
+    if asked.subnets == DEFAULT:
+        about += f", in the {len(fleet.subnets)} subnets of the default VPC"
     steps.append(Step("keep" if environment else "create", "compute environment", fleet.name, about))
     queue = queue_of(batch, fleet.name)
     if queue:
@@ -111,10 +118,13 @@ def apply_setup(account: Clients, plan: SetupPlan, sleep: Sleep = time.sleep) ->
     """
     fleet, job, region = plan.fleet, plan.job, plan.region
     now = plan_setup(account, fleet, job, region)
+    fleet = now.fleet
     batch, ec2 = account.client("batch", region=region), account.client("ec2", region=region)
     for step in now.changes:
         with one_line(f"making the {step.kind} {step.name}"):
-            if step.kind == "launch template":
+            if step.kind == "instance profile":
+                make_profile(account, fleet.lease)
+            elif step.kind == "launch template":
                 _make_template(ec2, fleet)
             elif step.kind == "compute environment":
                 batch.create_compute_environment(**fleet.environment())

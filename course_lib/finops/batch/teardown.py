@@ -2,7 +2,8 @@
 
 Close the queue, end its jobs, delete it, wait until it is gone; disable the environment, wait, delete it, wait; then
 the launch template and the job definition's revisions. A queue that still feeds an environment would start its
-instances again, and an environment that a queue still names can't be deleted. Sources:
+instances again, and an environment that a queue still names can't be deleted. The instance profile stays: it costs
+nothing, and other fleets share it. Sources:
 https://docs.aws.amazon.com/batch/latest/APIReference/API_DeleteComputeEnvironment.html and
 https://docs.aws.amazon.com/batch/latest/APIReference/API_DeleteJobQueue.html
 """
@@ -16,7 +17,7 @@ from typing import Any
 
 from course_lib.finops.aws import Clients, one_line
 from course_lib.finops.batch.errors import BatchError
-from course_lib.finops.batch.fleet import Fleet
+from course_lib.finops.batch.fleet import DEFAULT, Fleet
 from course_lib.finops.batch.job import Job
 from course_lib.finops.batch.look import (
     Sleep,
@@ -27,6 +28,7 @@ from course_lib.finops.batch.look import (
     settle,
     template_of,
 )
+from course_lib.finops.batch.network import find_network
 from course_lib.finops.batch.setup import check_owner
 from course_lib.finops.ephemeral import is_protected
 
@@ -57,6 +59,8 @@ def teardown(
         AwsError: if AWS refuses a step; those before it are done, and the next run goes on from there.
     """
     batch, ec2 = account.client("batch", region=region), account.client("ec2", region=region)
+    if fleet.efa and fleet.security_groups == DEFAULT:  # the launch template's name follows from the groups' ids
+        fleet = find_network(account, fleet, region)
     queue, environment = queue_of(batch, fleet.name), environment_of(batch, fleet.name)
     for kind, found in (("job queue", queue), ("compute environment", environment)):
         if found:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from course_lib.finops.aws import AwsError, Clients, aws_now, one_line
+from course_lib.finops.aws import AwsError, Clients, who_calls
 from course_lib.finops.checklist.items import FIRST, ITEMS, Item, State, Step
 from course_lib.finops.checklist.looks import LOOKS, Place
 from course_lib.finops.errors import FinopsError
@@ -90,10 +90,9 @@ def walk(
         AwsError: if AWS tells neither who asks nor its time.
     """
     chosen = _chosen(items)
-    with one_line("asking AWS who is signed in"):
-        told = account.client("sts").get_caller_identity()
+    caller = who_calls(account)
     where = None if regions is None else tuple(sorted(set(regions)))
-    place = Place(account, told["Arn"], told["Account"], aws_now(account), launch, where)
+    place = Place(account, caller.arn, caller.account, caller.now, launch, where)
     return Checklist(place.number, place.now, launch, tuple(_step(item, place) for item in chosen))
 
 

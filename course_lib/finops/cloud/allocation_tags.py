@@ -14,10 +14,11 @@ from datetime import datetime
 from typing import Any
 
 from course_lib.finops.cloud.costs import Line, metered_tags
+from course_lib.finops.cloud.pages import page_of
 from course_lib.finops.cloud.wire import ApiCall, ApiError
 
 STATUS = ("Active", "Inactive")
-MOST = 100  # tags on a page
+MOST = 1000  # tags on a page, for who asks; the default is that of all pages
 
 
 @dataclass
@@ -55,13 +56,7 @@ def list_tags(account: Any, call: ApiCall) -> dict[str, Any]:
             continue
         when = changed.strftime("%Y-%m-%dT%H:%M:%SZ")
         found.append({"TagKey": key, "LastUpdatedDate": when, **wanted})
-    try:
-        start = int(asked.get("NextToken") or 0)
-    except ValueError:
-        raise ApiError("InvalidNextTokenException", "The token is not valid.") from None
-    size = min(int(asked.get("MaxResults") or MOST), MOST)
-    following = {"NextToken": str(start + size)} if start + size < len(found) else {}
-    return {"CostAllocationTags": found[start : start + size], **following}
+    return page_of(found, call, "CostAllocationTags", most=MOST)
 
 
 def update_status(account: Any, call: ApiCall) -> dict[str, Any]:

@@ -14,9 +14,10 @@ from uuid import UUID, uuid5
 
 from course_lib.finops.cloud.cost_explorer import invalid, keeping
 from course_lib.finops.cloud.instances import account_of
+from course_lib.finops.cloud.pages import page_of
 from course_lib.finops.cloud.wire import ApiCall, ApiError
 
-MOST = 100  # on a page
+TOKEN = "NextPageToken"
 BY = ("SERVICE", "LINKED_ACCOUNT")
 IMPACTS = ("ANOMALY_TOTAL_IMPACT_ABSOLUTE", "ANOMALY_TOTAL_IMPACT_PERCENTAGE")
 COMPARE: dict[str, Callable[[float, float], bool]] = {
@@ -59,9 +60,8 @@ def create_monitor(account: Any, call: ApiCall) -> dict[str, Any]:
 
 def monitors(account: Any, call: ApiCall) -> dict[str, Any]:
     """Answer GetAnomalyMonitors."""
-    return _page(
-        _named(account.anomalies.monitors, call.parameters.get("MonitorArnList"), "Monitor"), call, "AnomalyMonitors"
-    )
+    found = _named(account.anomalies.monitors, call.parameters.get("MonitorArnList"), "Monitor")
+    return page_of(found, call, "AnomalyMonitors", TOKEN)
 
 
 def delete_monitor(account: Any, call: ApiCall) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def subscriptions(account: Any, call: ApiCall) -> dict[str, Any]:
     found = _named(account.anomalies.subscriptions, call.parameters.get("SubscriptionArnList"), "Subscription")
     if monitor := call.parameters.get("MonitorArn"):
         found = [one for one in found if monitor in one["MonitorArnList"]]
-    return _page(found, call, "AnomalySubscriptions")
+    return page_of(found, call, "AnomalySubscriptions", TOKEN)
 
 
 def delete_subscription(account: Any, call: ApiCall) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def anomalies(account: Any, call: ApiCall) -> dict[str, Any]:
             continue
         found.append({name: value for name, value in one.items() if value not in (None, "")})
     found.sort(key=lambda one: (one["AnomalyStartDate"], one["AnomalyId"]), reverse=True)
-    return _page(found, call, "Anomalies")
+    return page_of(found, call, "Anomalies", TOKEN)
 
 
 def feedback(account: Any, call: ApiCall) -> dict[str, Any]:
@@ -170,16 +170,6 @@ def _named(known: dict[str, Any], wanted: list[str] | None, kind: str) -> list[A
         if arn not in known:
             raise ApiError(f"Unknown{kind}Exception", f"{kind} {arn} does not exist.")
     return [one for arn, one in known.items() if not wanted or arn in wanted]
-
-
-def _page(found: list[Any], call: ApiCall, name: str) -> dict[str, Any]:
-    try:
-        start = int(call.parameters.get("NextPageToken") or 0)
-    except ValueError:
-        raise ApiError("InvalidNextTokenException", "The token is not valid.") from None
-    size = int(call.parameters.get("MaxResults") or MOST)
-    following = {"NextPageToken": str(start + size)} if start + size < len(found) else {}
-    return {name: found[start : start + size], **following}
 
 
 def _arn(call: ApiCall, kind: str, name: str) -> str:

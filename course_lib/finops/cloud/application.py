@@ -23,6 +23,7 @@ from course_lib.finops.cloud.instances import check_region, check_replay
 from course_lib.finops.cloud.ledger import Ledger
 from course_lib.finops.cloud.meter import Meter
 from course_lib.finops.cloud.overlay import AFTER, BEFORE
+from course_lib.finops.cloud.owners import check_owner
 from course_lib.finops.cloud.quotas import Quotas
 from course_lib.finops.cloud.schedules import Schedules
 from course_lib.finops.cloud.tokens import Tokens
@@ -128,6 +129,7 @@ class Account:
             return _failed(call, failure)
         try:
             check_region(call)
+            check_owner(call)
             with self.tokens.of(call) as remembered:
                 if remembered.answer is None:
                     remembered.answer = self._work(call, environ)

@@ -3,7 +3,9 @@
 moto would call every job SUCCEEDED at once, though nothing ran. Nothing runs here either, so nothing succeeds: to run a
 job's command, there is `course finops batch run-local`. A server that started a caller's commands as processes of this
 machine would be a door that a practice account should not have. What AWS refuses is refused: a submission to a closed
-queue, the deletion of an open one, and of an environment that is open or that a queue still names. Sources:
+queue, the deletion of an open one, and of an environment that is open or that a queue still names. And an environment
+that names no service role gets Batch's service-linked one, which moto would demand. Sources:
+https://docs.aws.amazon.com/batch/latest/APIReference/API_CreateComputeEnvironment.html (serviceRole),
 https://docs.aws.amazon.com/batch/latest/userguide/job_states.html,
 https://docs.aws.amazon.com/batch/latest/APIReference/API_DeleteJobQueue.html and
 https://docs.aws.amazon.com/batch/latest/APIReference/API_DeleteComputeEnvironment.html
@@ -11,6 +13,7 @@ https://docs.aws.amazon.com/batch/latest/APIReference/API_DeleteComputeEnvironme
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from course_lib.finops.cloud.instances import account_of
@@ -18,6 +21,41 @@ from course_lib.finops.cloud.wire import ApiCall, ApiError
 
 ENDED = ("SUCCEEDED", "FAILED")
 WAITS = "the practice account has no machines for Batch: run it with `course finops batch run-local`"
+SERVICE = "batch.amazonaws.com"
+LINKED = "AWSServiceRoleForBatch"
+
+
+def create_environment(account: Any, call: ApiCall) -> dict[str, Any] | None:
+    """Make a managed environment under Batch's own role, unless its caller named one."""
+    from moto.core.exceptions import JsonRESTError
+
+    asked, backend = call.parameters, _backend(call)
+    if asked.get("serviceRole") or asked.get("type") != "MANAGED":
+        return None
+    iam = backend.iam_backend
+    role = next((one for one in iam.roles.values() if one.name == LINKED), None)
+    if role is None:
+        about: dict[str, Any] = {
+            "permissions_boundary": None,
+            "description": "",
+            "tags": [],
+            "max_session_duration": "3600",
+        }
+        trust = {"Effect": "Allow", "Principal": {"Service": SERVICE}, "Action": "sts:AssumeRole"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+        role = iam.create_role(LINKED, document, f"/aws-service-role/{SERVICE}/", linked_service=SERVICE, **about)
+    try:
+        made = backend.create_compute_environment(
+            compute_environment_name=asked["computeEnvironmentName"],
+            _type=asked["type"],
+            state=asked.get("state"),
+            compute_resources=asked.get("computeResources"),
+            service_role=role.arn,
+            tags=asked.get("tags"),
+        )
+    except JsonRESTError as error:
+        raise ApiError(error.error_type, error.message) from error
+    return {"computeEnvironmentArn": made.arn, "computeEnvironmentName": made.name}
 
 
 def submit(account: Any, call: ApiCall) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Launching as EC2 does it: a type that exists, and user data that runs."""
+"""Instances as EC2 has them: in a region that is one, with user data that runs, told of until an hour after the end."""
 
 from __future__ import annotations
 

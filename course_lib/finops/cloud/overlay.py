@@ -12,8 +12,10 @@ from course_lib.finops.cloud import (
     budget_action_calls,
     budget_calls,
     export_calls,
+    owners,
     quotas,
 )
+from course_lib.finops.cloud.block_offerings import block_offerings
 from course_lib.finops.cloud.cost_explorer import (
     cost_and_usage,
     cost_and_usage_with_resources,
@@ -23,6 +25,8 @@ from course_lib.finops.cloud.cost_explorer import (
 from course_lib.finops.cloud.cost_forecast import cost_forecast
 from course_lib.finops.cloud.functions import after_invoke
 from course_lib.finops.cloud.instances import after_run, after_stop, shutdown_behavior
+from course_lib.finops.cloud.launch_check import check_launch
+from course_lib.finops.cloud.managed_policies import load_policy
 from course_lib.finops.cloud.pricing_calls import attribute_values, describe_services, products
 from course_lib.finops.cloud.schedule_check import check_schedule
 from course_lib.finops.cloud.schedule_groups import check_new_group
@@ -31,6 +35,7 @@ from course_lib.finops.cloud.wire import ApiCall
 
 # By name of the call: gives the result instead of moto, or None to let moto answer, or raises an ApiError.
 BEFORE: dict[str, Callable[[Any, ApiCall], dict[str, Any] | None]] = {
+    "batch.CreateComputeEnvironment": batch_jobs.create_environment,
     "batch.SubmitJob": batch_jobs.submit,
     "batch.TerminateJob": batch_jobs.end,
     "batch.CancelJob": batch_jobs.end,
@@ -72,10 +77,18 @@ BEFORE: dict[str, Callable[[Any, ApiCall], dict[str, Any] | None]] = {
     "ce.ListCostAllocationTags": allocation_tags.list_tags,
     "ce.ProvideAnomalyFeedback": anomaly_calls.feedback,
     "ce.UpdateCostAllocationTagsStatus": allocation_tags.update_status,
-    "ec2.RunInstances": quotas.check_run,
+    "ec2.CreateTags": owners.check_resources,
+    "ec2.DeleteTags": owners.check_resources,
+    "ec2.RunInstances": check_launch,
     "ec2.StartInstances": quotas.check_start,
     "ec2.ModifyInstanceAttribute": shutdown_behavior,
+    "ec2.DescribeCapacityBlockOfferings": block_offerings,
     "ec2.DescribeSpotPriceHistory": spot_price_history,
+    "iam.AttachGroupPolicy": load_policy,
+    "iam.AttachRolePolicy": load_policy,
+    "iam.AttachUserPolicy": load_policy,
+    "resourcegroupstaggingapi.TagResources": owners.tag_by_arn,
+    "resourcegroupstaggingapi.UntagResources": owners.tag_by_arn,
     "scheduler.CreateSchedule": check_schedule,
     "scheduler.UpdateSchedule": check_schedule,
     "scheduler.CreateScheduleGroup": check_new_group,

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
-from course_lib.finops.cloud.instances import account_of, check_type, moto_instance
+from course_lib.finops.cloud.instances import account_of, moto_instance
 from course_lib.finops.cloud.pages import page_of
 from course_lib.finops.cloud.wire import ApiCall, ApiError
 from course_lib.finops.errors import FinopsError
@@ -56,8 +56,7 @@ class Quotas:
 
 
 def check_run(account: Any, call: ApiCall) -> None:
-    """Refuse a launch of a type that isn't one, and one above the quota; the smallest count decides, as on AWS."""
-    check_type(account, call)
+    """Refuse a launch above the quota; the smallest count decides, as on AWS."""
     if call.parameters.get("DryRun"):
         return
     kind = str(call.parameters.get("InstanceType") or "m1.small")  # EC2's default
@@ -121,7 +120,7 @@ def list_quotas(account: Any, call: ApiCall) -> dict[str, Any] | None:
     if call.parameters["ServiceCode"] != "ec2":
         return None
     wanted = [quota for quota in QUOTAS if call.parameters.get("QuotaCode", quota.code) == quota.code]
-    return page_of([_told(account, call, quota) for quota in wanted], call, "Quotas", "NextToken")
+    return page_of([_told(account, call, quota) for quota in wanted], call, "Quotas")
 
 
 def get_quota(account: Any, call: ApiCall) -> dict[str, Any] | None:
@@ -135,7 +134,7 @@ def list_default_quotas(account: Any, call: ApiCall) -> dict[str, Any] | None:
     if call.parameters["ServiceCode"] != "ec2":
         return None
     told = [{**_told(account, call, quota), "Value": float(quota.default)} for quota in QUOTAS]
-    return page_of(told, call, "Quotas", "NextToken")
+    return page_of(told, call, "Quotas")
 
 
 def get_default_quota(account: Any, call: ApiCall) -> dict[str, Any] | None:
@@ -179,7 +178,7 @@ def history(account: Any, call: ApiCall) -> dict[str, Any] | None:
     told = [_answer(request, now) for request in reversed(found)]
     if status := call.parameters.get("Status"):
         told = [request for request in told if request["Status"] == status]
-    return page_of(told, call, "RequestedQuotas", "NextToken")
+    return page_of(told, call, "RequestedQuotas")
 
 
 def _requests(account: Any, owner: str, region: str, code: str | None) -> list[dict[str, Any]]:

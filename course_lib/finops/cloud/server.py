@@ -60,6 +60,7 @@ def main() -> None:
     from werkzeug.serving import make_server
 
     asked = _arguments()
+    os.environ["MOTO_S3_ALLOW_CROSSACCOUNT_ACCESS"] = "false"  # moto would open each bucket to each account
     clock = Clock(datetime.fromisoformat(asked.start) if asked.start else None, asked.speed)
     follow(clock)
     quicken()

@@ -28,7 +28,11 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 def spot_price_history(account: Any, call: ApiCall) -> dict[str, Any]:
     """Answer DescribeSpotPriceHistory: newest first, with the price in force when the interval begins."""
+    from moto.utilities.utils import get_partition
+
     asked = call.parameters
+    if get_partition(call.region) != "aws":  # moto has the regions of every partition; an account has its own
+        raise ApiError("AuthFailure", f"Credential should be scoped to a valid region, not '{call.region}'.", 401)
     if asked.get("DryRun"):
         raise ApiError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
     now = account.clock.now()
@@ -36,6 +40,9 @@ def spot_price_history(account: Any, call: ApiCall) -> dict[str, Any]:
     start = max(_time(asked.get("StartTime"), end), now - KEPT)
     wanted = asked.get("InstanceTypes") or _filter(asked, "instance-type") or sorted(set(instances()["name"]))
     zones = [asked["AvailabilityZone"]] if asked.get("AvailabilityZone") else _filter(asked, "availability-zone")
+    for zone in zones:
+        if zone not in {call.region + letter for letter in ZONES}:
+            raise ApiError("InvalidParameterValue", f"Invalid availability zone: [{zone}]")
     products = asked.get("ProductDescriptions") or _filter(asked, "product-description") or ["Linux/UNIX"]
     found = []
     if "Linux/UNIX" in products:

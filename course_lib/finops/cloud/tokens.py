@@ -37,7 +37,7 @@ class Tokens:
 
     @contextmanager
     def of(self, call: ApiCall) -> Iterator[Remembered]:
-        """What is known of a call's token; a call without one is new each time.
+        """What is known of a call's token; a call without one is new each time, as is a dry run, which makes nothing.
 
         While the block runs, a second request with the same token waits. An answer that is an error is forgotten, so
         that the request may be repeated.
@@ -46,7 +46,7 @@ class Tokens:
             ApiError: for a token that came before with other parameters.
         """
         name = next((name for name in NAMES if call.parameters.get(name)), None)
-        if name is None:
+        if name is None or call.parameters.get("DryRun"):
             yield Remembered("")
             return
         request = json.dumps(as_text({**call.parameters, "DryRun": None}), sort_keys=True)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from course_lib.finops.aws import AwsError, Clients, aws_now, one_line, usable_regions
+from course_lib.finops.aws import AwsError, Clients, usable_regions, who_calls
 from course_lib.finops.compliance.checks import BY_NAME, CHECKS, Check
 from course_lib.finops.compliance.errors import ComplianceError
 from course_lib.finops.compliance.facts import Account, Bucket, Region
@@ -43,9 +43,8 @@ def look(
     """
     settings = settings or Settings()
     chosen = _chosen(checks)
-    with one_line("asking AWS whose account this is"):
-        number = str(account.client("sts").get_caller_identity()["Account"])
-    now = aws_now(account)
+    caller = who_calls(account)
+    number, now = caller.account, caller.now
     where = sorted(set(regions)) if regions is not None else usable_regions(account)
     if not where:
         raise ComplianceError.of("regions", where, "names no region", "leave it out to look everywhere")

@@ -1,7 +1,8 @@
 """The page into a bucket: first a plan, then one object replaces the other whole, and a dated copy stays.
 
 A PutObject is seen whole or not at all, and `If-Match` lets it through only if nobody has written since the plan was
-made. Sources: https://docs.aws.amazon.com/AmazonS3/latest/userguide/Welcome.html (consistency model) and
+made. A dated copy is never replaced: a second page of the same second gets a number.
+Sources: https://docs.aws.amazon.com/AmazonS3/latest/userguide/Welcome.html (consistency model) and
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html.
 """
 
@@ -110,17 +111,15 @@ def plan_publish(
             "bucket", bucket, "is readable by everybody", "close it (public access block), or give public=True"
         )
     folder = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
-    names = {f"{folder}{now.astimezone(UTC):%Y/%m/%d/%H%M%SZ}.html": DATED, f"{folder}index.html": NEWEST}
     digest = hashlib.sha256(body).hexdigest()
-    writes = []
-    for key, cache in names.items():
-        there = _head(s3, bucket, key)
-        known = (there or {}).get("Metadata", {})
-        if cache == NEWEST and known.get(GENERATED, "") > _stamp(now):
-            raise PublishError.of(key, known[GENERATED], f"is newer than {_stamp(now)}", "collect anew")
-        etag = str(there["ETag"]) if there else ""
-        writes.append(Write(key, cache, etag, known.get(DIGEST) != digest))
-    return PublishPlan(bucket, now, body, tuple(writes), open_to_all)
+    copy = _copy(s3, bucket, f"{folder}{now.astimezone(UTC):%Y/%m/%d/%H%M%SZ}", digest)
+    index = f"{folder}index.html"
+    there = _head(s3, bucket, index)
+    known = (there or {}).get("Metadata", {})
+    if known.get(GENERATED, "") > _stamp(now):
+        raise PublishError.of(index, known[GENERATED], f"is newer than {_stamp(now)}", "collect anew")
+    newest = Write(index, NEWEST, str(there["ETag"]) if there else "", known.get(DIGEST) != digest)
+    return PublishPlan(bucket, now, body, (copy, newest), open_to_all)
 
 
 def apply_publish(account: Clients, plan: PublishPlan) -> tuple[str, ...]:
@@ -178,6 +177,19 @@ def publish(
 def _stamp(now: datetime) -> str:
     """A time as text whose order is that of time."""
     return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _copy(s3: Any, bucket: str, moment: str, digest: str) -> Write:
+    """The dated copy under a name that nothing else has; a page that is there already keeps its name."""
+    key, number = f"{moment}.html", 1
+    while True:
+        there = _head(s3, bucket, key)
+        if there is None:
+            return Write(key, DATED, "", needed=True)
+        if there.get("Metadata", {}).get(DIGEST) == digest:
+            return Write(key, DATED, str(there["ETag"]), needed=False)
+        number += 1
+        key = f"{moment}-{number}.html"
 
 
 def _head(s3: Any, bucket: str, key: str) -> dict[str, Any] | None:

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from course_lib.finops.aws import AwsError, Clients, aws_now, one_line
+from course_lib.finops.aws import AwsError, Clients, one_line, who_calls
 from course_lib.finops.emergency.findings import Machine, Starter, machines
-from course_lib.finops.emergency.plan import EmergencyError, EmergencyPlan, account_number
+from course_lib.finops.emergency.plan import EmergencyError, EmergencyPlan
 from course_lib.finops.ephemeral import end_instances
 
 
@@ -71,11 +71,11 @@ def carry_out(account: Clients, plan: EmergencyPlan, typed: str) -> EmergencyRep
     """
     if typed.strip() != plan.phrase:
         raise EmergencyError.of("typed", typed.strip(), "does not confirm this plan", f"type: {plan.phrase}")
-    number = account_number(account)
-    if number != plan.account:
-        raise EmergencyError.of("account", number, f"is not the plan's, {plan.account}", "log in to the other account")
-    now = aws_now(account)
-    if now > plan.valid_until:
+    caller = who_calls(account)
+    if caller.account != plan.account:
+        wrong = f"is not the plan's, {plan.account}"
+        raise EmergencyError.of("account", caller.account, wrong, "log in to the other account")
+    if caller.now > plan.valid_until:
         raise EmergencyError.of("plan", plan.made.isoformat(), "is too old: things change", "make a new one")
     blocked = [_block(account, starter) for starter in plan.starters if not starter.protected]
     ended: list[Outcome] = []

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from course_lib.finops.aws import AwsError, Clients, aws_now, one_line, usable_regions
+from course_lib.finops.aws import AwsError, Clients, usable_regions, who_calls
 from course_lib.finops.emergency.findings import Machine, Orphan, Starter, machines, orphans, starters
 from course_lib.finops.errors import FinopsError
 from course_lib.runtime import whole_file
@@ -76,14 +76,13 @@ def make_plan(account: Clients, regions: Iterable[str] | None = None) -> Emergen
     Raises:
         AwsError: if AWS tells neither its time, nor the account's number, nor its regions.
     """
-    now = aws_now(account)
-    number = account_number(account)
+    caller = who_calls(account)
     where = sorted(regions) if regions is not None else usable_regions(account)
     unseen: dict[str, str] = {}
     with ThreadPoolExecutor(WORKERS) as pool:
         found = {kind: _everywhere(pool, look, account, where, unseen) for kind, look in LOOKS.items()}
     seen = (tuple(found["starters"]), tuple(found["machines"]), tuple(found["orphans"]))
-    return EmergencyPlan(number, now, now + VALID, *seen, dict(sorted(unseen.items())))
+    return EmergencyPlan(caller.account, caller.now, caller.now + VALID, *seen, dict(sorted(unseen.items())))
 
 
 LOOKS: dict[str, Callable[[Clients, str], list[Any]]] = {
@@ -91,16 +90,6 @@ LOOKS: dict[str, Callable[[Clients, str], list[Any]]] = {
     "machines": machines,
     "orphans": orphans,
 }
-
-
-def account_number(account: Clients) -> str:
-    """The number of the account that is asked.
-
-    Raises:
-        AwsError: if AWS doesn't tell.
-    """
-    with one_line("asking whose account this is"):
-        return str(account.client("sts").get_caller_identity()["Account"])
 
 
 def save_plan(plan: EmergencyPlan, path: Path) -> None:

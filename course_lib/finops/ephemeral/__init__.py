@@ -20,7 +20,8 @@ from course_lib.finops.ephemeral.lease import (
     read_lease,
 )
 from course_lib.finops.ephemeral.reaper import Sweep, TooManyError, Verdict, judge, sweep
-from course_lib.finops.ephemeral.schedule import GROUP, MANAGED, schedule_end
+from course_lib.finops.ephemeral.schedule import GROUP, MANAGED, make_group, schedule_end
+from course_lib.finops.ephemeral.trying import try_launch
 
 __all__ = [
     "EXPIRES",
@@ -43,8 +44,10 @@ __all__ = [
     "is_protected",
     "judge",
     "launch",
+    "make_group",
     "plan_launch",
     "read_lease",
     "schedule_end",
     "sweep",
+    "try_launch",
 ]

@@ -18,13 +18,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from course_lib.catalog import CatalogError, instance
-from course_lib.finops.aws import AwsError, Clients, aws_now, one_line, tag_list
+from course_lib.finops.aws import AwsError, Clients, check_own, one_line, tag_list, who_calls
 from course_lib.finops.ephemeral.ending import end_instances
 from course_lib.finops.ephemeral.lease import Lease
 from course_lib.finops.ephemeral.schedule import GROUP, schedule_end
 from course_lib.finops.errors import FinopsError
 
 SHORTEST, LONGEST = timedelta(minutes=10), timedelta(days=14)
+# Of user data, before it is encoded: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-add-user-data.html
+MOST_BYTES = 16 * 1024
+ROLE = "arn:aws:iam::123456789012:role/ends-leases"  # such as the scheduler needs
 SHELLS = ("#!/bin/sh", "#!/bin/bash", "#!/usr/bin/env bash", "#!/usr/bin/env sh")
 
 
@@ -107,14 +110,29 @@ class Launched:
 def plan_launch(account: Clients, request: LaunchRequest, now: datetime | None = None) -> LaunchPlan:
     """Check a request, and say what a launch would do; changes nothing.
 
+    With a time given nobody is asked, and so not whose account the scheduler's role must be in: `launch` asks.
+
     Raises:
         LaunchError: for a lease that is over, too short or too long, a price that nobody knows or that is above the
-            budget, a script that is no shell script, or a count below 1.
+            budget, a script that is no shell script or too long, a count below 1, or no role of this account.
         AwsError: if AWS doesn't tell its time.
     """
+    _check(request)
+    if now is not None:
+        return _plan(request, now, None)
+    caller = who_calls(account)
+    return _plan(request, caller.now, caller.account)
+
+
+def _check(request: LaunchRequest) -> None:
+    """What can be refused before anybody is asked."""
     LaunchError.check_count("count", request.count)
     LaunchError.check_positive("budget_usd", request.budget_usd)
-    now = now or aws_now(account)
+    check_own("scheduler_role", request.scheduler_role, None, ROLE, LaunchError)
+
+
+def _plan(request: LaunchRequest, now: datetime, account: str | None) -> LaunchPlan:
+    check_own("scheduler_role", request.scheduler_role, account, ROLE, LaunchError)
     life = request.lease.expires_at - now
     if not SHORTEST <= life <= LONGEST:
         raise LaunchError.of(
@@ -144,7 +162,9 @@ def launch(account: Clients, request: LaunchRequest, now: datetime | None = None
         LaunchError: see `plan_launch`; or the scheduler could not be set, and the instances were terminated again.
         AwsError: if AWS refuses the launch; nothing runs.
     """
-    plan = plan_launch(account, request, now)
+    _check(request)
+    caller = who_calls(account)
+    plan = _plan(request, now or caller.now, caller.account)
     ec2 = account.client("ec2", region=request.region)
     with one_line(f"launching {request.count} x {request.instance_type} in {request.region}"):
         told = ec2.run_instances(**plan.run)
@@ -214,4 +234,8 @@ def _user_data(script: str, end: datetime) -> str:
     # Counted by the instance when it has booted: the text stays the same when the same launch is asked for again, which
     # the idempotency token needs, and booting takes nothing from the lease.
     timer = f"shutdown -P +$(( ({int(end.timestamp())} - $(date +%s)) / 60 ))"
-    return f"{first.strip() or SHELLS[1]}\n{timer}\n{rest}"
+    data = f"{first.strip() or SHELLS[1]}\n{timer}\n{rest}"
+    if (size := len(data.encode())) > MOST_BYTES:
+        wrong = f"makes {size:,} bytes of user data, and EC2 takes {MOST_BYTES:,}"
+        raise LaunchError.of("script", f"{first[:60]} ...", wrong, "put the work into S3 or an image, and fetch it")
+    return data

@@ -49,9 +49,18 @@ def schedule_end(account: Clients, instance_id: str, region: str, end: datetime,
         try:  # a conflict means that it is there: the same launch was asked for before
             scheduler.create_schedule(**schedule)
         except scheduler.exceptions.ResourceNotFoundException:
-            with suppress(scheduler.exceptions.ConflictException):  # somebody else made the group just now
-                scheduler.create_schedule_group(Name=GROUP, Tags=tag_list(MANAGED))
+            make_group(scheduler)
             scheduler.create_schedule(**schedule)
+
+
+def make_group(scheduler: Any) -> None:
+    """Make the group of these schedules; that somebody else made it just now is fine.
+
+    Args:
+        scheduler: a boto3 client of the schedules' region.
+    """
+    with suppress(scheduler.exceptions.ConflictException):
+        scheduler.create_schedule_group(Name=GROUP, Tags=tag_list(MANAGED))
 
 
 def schedule_name(instance_id: str) -> str:

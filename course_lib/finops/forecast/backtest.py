@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from course_lib.finops.anomalies import detect
+from course_lib.finops.forecast.conformal import scores, stretch
 from course_lib.finops.forecast.errors import ForecastError
 from course_lib.finops.forecast.models import FITTED, MODELS, SEASON, draw
 from course_lib.finops.usage import DAY, SpendSeries
 
 HORIZON, ORIGINS, SHORTEST = 14, 4, 28
 GOING = 3  # days of whose excess the median counts as going on: most of them have to be out of the ordinary
-WIDEST = 3.0  # factor at most by which a backtest widens an interval
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class BacktestErrors:
         mase: the same in units of the past's seasonal-naive error.
         rmsse: root mean squared error in units of the past's seasonal-naive one.
         coverage: share of days that lay within the interval.
-        stretch: factor, 1 to WIDEST, by which the interval should have been wider to hold the share it promised.
+        stretch: factor, 0.3 to 3, by which a day's interval should have been wider to hold the share it promised.
+        stretch_total: the same for the interval of the total over the horizon.
         forecasts: days that were forecast, over all origins.
     """
 
@@ -44,6 +45,7 @@ class BacktestErrors:
     rmsse: float
     coverage: float
     stretch: float
+    stretch_total: float
     forecasts: int
 
 
@@ -139,7 +141,7 @@ def bounds(paths: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
 def _errors(
     name: str, usd: np.ndarray, pasts: dict[int, Past], horizon: int, level: float, seed: int
 ) -> BacktestErrors:
-    absolute, scaled, squared, inside, needed = [], [], [], [], []
+    absolute, scaled, squared, inside, needed, totals = [], [], [], [], [], []
     known: Any = None
     for end, past in pasts.items():
         if name in FITTED:
@@ -157,11 +159,13 @@ def _errors(
         scaled.append(np.abs(error) / max(float(np.mean(np.abs(season))), 1e-9))
         squared.append(error**2 / max(float(np.mean(season**2)), 1e-9))
         inside.append((low <= actual) & (actual <= high))
-        needed.append(np.abs(error) / np.maximum(np.where(error > 0, high - middle, middle - low), 1e-9))
+        needed.append(scores(error, middle - low, high - middle))
+        total, lowest, highest = float(middle.sum()), *bounds(paths.sum(axis=1), level)
+        totals.append(scores(actual.sum() - total, total - lowest, highest - total))
     rmsse = float(np.sqrt(np.mean(squared)))
     means = (float(np.mean(absolute)), float(np.mean(scaled)), rmsse, float(np.mean(inside)))
-    stretch = float(np.clip(np.quantile(np.concatenate(needed), level), 1.0, WIDEST))
-    return BacktestErrors(name, *means, stretch, len(pasts) * horizon)
+    factors = (stretch(np.concatenate(needed), level), stretch(np.array(totals), level))
+    return BacktestErrors(name, *means, *factors, len(pasts) * horizon)
 
 
 def point(name: str, past: np.ndarray, days: int) -> np.ndarray:

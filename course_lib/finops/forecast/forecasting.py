@@ -2,6 +2,10 @@
 
 An excess that goes on is forecast to stay, since nobody has ended it; spikes that are over are not repeated. What the
 notes say (a short past, an excess that goes on, days that are not on the bill yet) belongs to the numbers.
+
+The backtest's residuals stretch the intervals, of days and of months each by their own (`conformal`). No model knows of
+mistakes to come, and an interval of 80 % holds less once one comes: on fresh labeled traces, over 28 days, 0.81 of the
+days and 0.74 of the months without an event among them (50 traces), 0.62 and 0.18 with one (40 traces).
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ from course_lib.finops.forecast.backtest import (
     see,
 )
 from course_lib.finops.forecast.errors import ForecastError
-from course_lib.finops.forecast.models import FITTED, MODELS, PATHS, SEASON, draw
+from course_lib.finops.forecast.models import BASELINES, FITTED, MODELS, PATHS, SEASON, draw
 from course_lib.finops.usage import SpendSeries
 
 SHORT = 14  # days: with fewer, no weekday has been seen twice
@@ -125,37 +129,55 @@ def forecast(
     if not usd.any():
         notes.append("nothing was spent so far, and so nothing is forecast")
         method, paths = "mean", np.zeros((PATHS, length))
+        totals = paths
     elif len(usd) < SHORT:
         notes.append(f"only {len(usd)} complete days: the mean of the last {SEASON}, and a rough interval")
         method, paths = "mean", _rough(usd, length, seed)
+        totals = paths
     else:
         past = see(whole, length)
         if past.going_usd:
             notes.append(f"an excess of {past.going_usd:,.2f} USD a day goes on and is forecast to stay")
-        stretch = 1.0
+        stretch = stretch_total = 1.0
         if len(usd) >= SHORTEST + HORIZON:
-            errors = backtest(whole, FITTED if method is None else [method], level=level, seed=seed)
+            errors = backtest(whole, tuple(MODELS) if method is None else [method], level=level, seed=seed)
+            notes += _beaten(errors) if method is None else []
             method = method or choose(errors)
-            stretch = errors[method].stretch
+            stretch, stretch_total = errors[method].stretch, errors[method].stretch_total
         else:
             notes.append(f"only {len(usd)} complete days: too few to backtest the model")
             method = method or "ets"
         fitted = method in FITTED
         drawn, _ = draw(method, past.clean if fitted else usd, length, seed)
         middle = np.median(drawn, axis=0)
-        paths = middle + stretch * (drawn - middle) + (past.extra if fitted else 0.0)
+        level_and_edges = middle + (past.extra if fitted else 0.0)
+        paths, totals = (level_and_edges + factor * (drawn - middle) for factor in (stretch, stretch_total))
     billed = np.zeros(length)
     known = np.array(series.usd[len(usd) :][:length])
     billed[: len(known)] = known
-    paths = np.maximum(paths, billed)
+    paths, totals = np.maximum(paths, billed), np.maximum(totals, billed)
     low, high = bounds(paths, level)
     days = tuple(first + timedelta(days=number) for number in range(length))
     rows = (_tuple(np.median(paths, axis=0)), _tuple(low), _tuple(high))
-    return Forecast(method, level, days, *rows, _months(whole, days, paths, level), errors, tuple(notes))
+    return Forecast(method, level, days, *rows, _months(whole, days, totals, level), errors, tuple(notes))
 
 
 def _tuple(row: np.ndarray) -> tuple[float, ...]:
     return tuple(float(one) for one in row)
+
+
+def _beaten(errors: dict[str, BacktestErrors]) -> list[str]:
+    """Say so where a baseline did better lately; the fitted model stays all the same.
+
+    To change over made it worse: on fresh labeled traces, MASE over the 28 days after the backtest rose from 0.53 to
+    0.62 (50 traces without an event in these days) and from 2.59 to 2.87 (40 traces with one). Four origins tell
+    little, and a level that has just moved makes last value look good.
+    """
+    best, ours = (min(names, key=lambda name: errors[name].mae_usd) for names in (BASELINES, FITTED))
+    if errors[best].mae_usd >= errors[ours].mae_usd - 0.01:  # a cent is nobody's news
+        return []
+    told = f"{best} was off by {errors[best].mae_usd:,.2f} USD a day and {ours} by {errors[ours].mae_usd:,.2f}"
+    return [f"in the backtest {told}: {ours} is kept; look at what changed lately"]
 
 
 def _rough(usd: np.ndarray, length: int, seed: int) -> np.ndarray:

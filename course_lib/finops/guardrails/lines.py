@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from course_lib.finops.aws import Clients, one_line, tags_of
+from course_lib.finops.aws import Clients, tags_of, who_calls
 from course_lib.finops.ephemeral import MANAGED
 
 Change = Literal["create", "update", "nothing", "drift"]
@@ -55,9 +55,8 @@ def find_place(account: Clients) -> Place:
     Raises:
         AwsError: if it doesn't answer.
     """
-    with one_line("asking AWS whose account this is"):
-        told = account.client("sts").get_caller_identity()
-    return Place(account, told["Account"], told["Arn"].split(":")[1])
+    caller = who_calls(account)
+    return Place(account, caller.account, caller.partition)
 
 
 def ours(tags: Any) -> bool:

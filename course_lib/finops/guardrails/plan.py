@@ -11,10 +11,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
-from course_lib.finops.aws import AwsError, Clients, one_line, tag_list
-from course_lib.finops.ephemeral import GROUP, MANAGED
+from course_lib.finops.aws import AwsError, Clients, check_own, one_line
+from course_lib.finops.ephemeral import GROUP, make_group
 from course_lib.finops.guardrails.documents import BUDGETS_ROLE, PREFIX, STOP, needed_roles, policy_documents
+from course_lib.finops.guardrails.errors import GuardrailError
 from course_lib.finops.guardrails.in_budgets import budget_lines
 from course_lib.finops.guardrails.in_iam import group_lines, policy_lines, role_lines
 from course_lib.finops.guardrails.lines import Line, Place, find_place
@@ -88,8 +90,10 @@ def plan_guardrails(account: Clients, wanted: Guardrails, pause: Callable[[float
     Raises:
         AwsError: if AWS can't be asked.
         PolicyError: for a region, type or tag that can't be read.
+        GuardrailError: for an SNS topic of another account.
     """
     place = find_place(account)
+    _check_topics(place, wanted)
     return GuardrailPlan(place.account, tuple(_lines(place, wanted, pause)))
 
 
@@ -128,6 +132,18 @@ def _lines(place: Place, wanted: Guardrails, pause: Callable[[float], None]) -> 
         yield _held(line, strange)
 
 
+def _check_topics(place: Place, wanted: Guardrails) -> None:
+    """Refuse another account's topic: AWS Budgets publishes to topics of its own account only.
+
+    Source: https://docs.aws.amazon.com/cost-management/latest/userguide/budgets-sns-policy.html
+    """
+    for budget in wanted.budgets:
+        told = [to for alert in budget.alerts for to in alert.to] + [to for stop in budget.stops for to in stop.to]
+        for topic in (to for to in told if to.startswith("arn:")):
+            example = f"arn:{place.partition}:sns:us-east-1:{place.account}:budget-alerts"
+            check_own(f"to of budget {budget.name}", topic, place.account, example, GuardrailError)
+
+
 def _noting(lines: Iterator[Line], strange: set[str]) -> Iterator[Line]:
     """The same lines; the names of what somebody else made are added to `strange`."""
     for line in lines:
@@ -147,10 +163,7 @@ def _held(line: Line, strange: set[str]) -> Line:
 def _schedule_group(place: Place, region: str) -> Line:
     scheduler = place.clients.client("scheduler", region=region)
     name = f"{GROUP} in {region}"
-
-    def create() -> None:
-        scheduler.create_schedule_group(Name=GROUP, Tags=tag_list(MANAGED))
-
+    create = partial(make_group, scheduler)
     with one_line(f"looking for the schedule group {name}"):
         try:
             scheduler.get_schedule_group(Name=GROUP)

@@ -2,6 +2,7 @@
 
 from course_lib.finops.prices.amounts import exact, in_cents
 from course_lib.finops.prices.bill import Bill, BillLine, StorageUse, TransferUse, explain_bill
+from course_lib.finops.prices.blocks import BlockOffer, ask_blocks
 from course_lib.finops.prices.commitments import BlockUse, CapacityBlock, Commitment, commitment
 from course_lib.finops.prices.comparison import Alternative, compare_instances
 from course_lib.finops.prices.errors import PriceError, PriceUnknownError
@@ -22,6 +23,7 @@ __all__ = [
     "Alternative",
     "Bill",
     "BillLine",
+    "BlockOffer",
     "BlockUse",
     "CapacityBlock",
     "Commitment",
@@ -38,6 +40,7 @@ __all__ = [
     "StorageUse",
     "Tier",
     "TransferUse",
+    "ask_blocks",
     "ask_on_demand",
     "ask_rate",
     "ask_spot",

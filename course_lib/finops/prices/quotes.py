@@ -153,9 +153,10 @@ def _quote(row: Price, today: datetime.date, stale_after_days: int) -> Quote:
 
 
 def _ask(purchase: str, name: str, region: str) -> str:
+    command = f"course cost refresh FILE {name} --region {region}"
     if purchase == "capacity_block":  # its price belongs to an offering, which is in no list
-        return f"ask DescribeCapacityBlockOfferings in {region}"
-    return f"course cost refresh FILE {name} --region {region} asks AWS"
+        return f"{command} --purchase capacity_block asks DescribeCapacityBlockOfferings"
+    return f"{command} asks AWS"
 
 
 def warnings_of(quotes: Sequence[Quote | None]) -> list[str]:

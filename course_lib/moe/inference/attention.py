@@ -38,7 +38,8 @@ class Turn:
 
     def __init__(self, positions: Tensor, head_dim: int, base: float, dtype: torch.dtype) -> None:
         self._half = head_dim // 2
-        rates = base ** (-torch.arange(self._half, dtype=torch.float32) / self._half)  # (head_dim / 2,)
+        pairs = torch.arange(self._half, dtype=torch.float32, device=positions.device)  # (head_dim / 2,)
+        rates = base ** (-pairs / self._half)  # (head_dim / 2,)
         angles = (positions.float()[..., None] * rates)[..., None, :]  # (sequences, new, 1, head_dim / 2)
         cos, sin = angles.cos(), angles.sin()
         self._cos = torch.cat((cos, cos), dim=-1).to(dtype)  # (sequences, new, 1, head_dim)

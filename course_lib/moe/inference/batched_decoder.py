@@ -54,7 +54,8 @@ class BatchedDecoder:
     """Decodes many sequences of different lengths together, over one paged key-value cache.
 
     Args:
-        model: `GPT` or `MoEModel`; it is set to evaluation mode. Quantized and offloaded models work alike.
+        model: `GPT` or `MoEModel`; it is set to evaluation mode. Quantized and offloaded models work alike. The cache
+            is made on its device: move it there before.
         max_sequences: slots, sequences that run at once.
         max_tokens: tokens that the cache holds, all sequences together; a request takes its prompt and its new
             tokens, rounded up to blocks of 16, from its admission to its release. None holds `max_sequences` full
@@ -174,10 +175,9 @@ class BatchedDecoder:
         sequence = self._taken(slot)
         piece = sequence.unread[:tokens]
         if not piece:
-            return torch.empty(0, self.model.config.vocab_size)
-        logits = cached_forward(
-            self.model, torch.tensor([piece]), self._cache, [sequence.handle], every_logit=every_logit
-        )[0]  # (read or 1, vocab)
+            return torch.empty(0, self.model.config.vocab_size, device=self._cache.device)
+        fed = torch.tensor([piece], device=self._cache.device)  # (1, read)
+        logits = cached_forward(self.model, fed, self._cache, [sequence.handle], every_logit=every_logit)[0]
         sequence.unread = sequence.unread[len(piece) :]
         sequence.pending = logits[-1]
         return logits
@@ -192,7 +192,8 @@ class BatchedDecoder:
         running = {slot: self._slots[slot] for slot in self.running if slots is None or slot in slots}
         fed = [sequence for sequence in running.values() if sequence.pending is None]
         if fed:
-            tokens = torch.tensor([[sequence.last] for sequence in fed])  # (sequences, 1)
+            last = [[sequence.last] for sequence in fed]
+            tokens = torch.tensor(last, device=self._cache.device)  # (sequences, 1)
             logits = cached_forward(self.model, tokens, self._cache, [sequence.handle for sequence in fed])
             for sequence, row in zip(fed, logits[:, -1], strict=True):
                 sequence.pending = row

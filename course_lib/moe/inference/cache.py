@@ -27,6 +27,7 @@ class PagedCache:
         tokens: of all sequences together, rounded up to whole blocks.
         block_size: tokens of a block.
         dtype: of keys and values.
+        device: where they lie.
 
     Raises:
         MoEError: for a size below 1.
@@ -43,13 +44,14 @@ class PagedCache:
         tokens: int,
         block_size: int = 16,
         dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
     ) -> None:
         check_count("tokens", tokens)
         check_count("block_size", block_size)
         blocks = -(-tokens // block_size)
         # Block 0 is never given away: rows of a block table that are too short point to it, and it stays zero.
         shape = (layers, (blocks + 1) * block_size, kv_heads, head_dim)
-        self.keys, self.values = torch.zeros(shape, dtype=dtype), torch.zeros(shape, dtype=dtype)
+        self.keys, self.values = (torch.zeros(shape, dtype=dtype, device=device) for _ in range(2))
         self.block_size, self.tokens = block_size, blocks * block_size
         self._free = list(range(1, blocks + 1))  # ascending: a lone sequence gets neighbors and is read without a copy
         self._blocks: dict[int, list[int]] = {}
@@ -58,18 +60,24 @@ class PagedCache:
 
     @classmethod
     def of(cls, model: GPT, *, tokens: int, block_size: int = 16) -> PagedCache:
-        """A cache for a model's layers, in the type of its embedding."""
+        """A cache for a model's layers, in the type of its embedding and on its device."""
         assert model.tok_embeddings is not None
         c = model.config
-        dtype = next(model.tok_embeddings.parameters()).dtype
+        table = next(model.tok_embeddings.parameters())
         return cls(
             layers=c.layers,
             kv_heads=c.kv_heads,
             head_dim=c.head_dim,
             tokens=tokens,
             block_size=block_size,
-            dtype=dtype,
+            dtype=table.dtype,
+            device=table.device,
         )
+
+    @property
+    def device(self) -> torch.device:
+        """Where keys and values lie, and so where the tokens to come belong."""
+        return self.keys.device
 
     @property
     def free_tokens(self) -> int:
@@ -161,23 +169,27 @@ class Span:
     """
 
     def __init__(self, cache: PagedCache, handles: Sequence[int], new: int) -> None:
-        size = cache.block_size
+        size, device = cache.block_size, cache.device
         starts = [cache.length(handle) for handle in handles]
         self._cache, self._count, self._new = cache, len(handles), new
         self.longest = max(starts) + new
-        self.positions = torch.tensor(starts)[:, None] + torch.arange(new)  # (sequences, new)
+        each = torch.arange(new, device=device)  # (new,)
+        self.positions = torch.tensor(starts, device=device)[:, None] + each  # (sequences, new)
         needed = -(-self.longest // size)
         lists = [cache.blocks(handle)[:needed] for handle in handles]
-        table = torch.tensor([blocks + [0] * (needed - len(blocks)) for blocks in lists])  # (sequences, needed)
+        padded = [blocks + [0] * (needed - len(blocks)) for blocks in lists]
+        table = torch.tensor(padded, device=device)  # (sequences, needed)
         rows = table.gather(1, self.positions // size) * size + self.positions % size
         self._write = rows.flatten()  # (sequences * new,)
         self._first = lists[0][0] * size
         self._together = len(lists) == 1 and lists[0] == list(range(lists[0][0], lists[0][0] + needed))
-        self._read = (table[:, :, None] * size + torch.arange(size)).flatten(1)[:, : self.longest].flatten()
+        inside = torch.arange(size, device=device)  # (block,)
+        self._read = (table[:, :, None] * size + inside).flatten(1)[:, : self.longest].flatten()
         self._mask: Tensor | None = None
         self._causal = new > 1 and self.longest == new
         if not self._causal and (new > 1 or self._count > 1):
-            seen = torch.arange(self.longest) <= self.positions[:, :, None]  # (sequences, new, longest)
+            place = torch.arange(self.longest, device=device)  # (longest,)
+            seen = place <= self.positions[:, :, None]  # (sequences, new, longest)
             self._mask = seen[:, None]
 
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:

@@ -78,7 +78,8 @@ class CompiledDecoder:
         cache = PagedCache.of(self.model, tokens=context, block_size=context)
         handle = cache.open(context)
         rows = slice(context, 2 * context)  # of its only block; block 0 is nobody's
-        logits = cached_forward(self.model, torch.tensor([prompt_tokens]), cache, [handle])[0, -1]
+        prompt = torch.tensor([prompt_tokens], device=cache.device)  # (1, prompt)
+        logits = cached_forward(self.model, prompt, cache, [handle])[0, -1]
         tokens = [draw(logits, sampling, generator)]
         with torch.inference_mode():
             stores = list(zip(cache.keys[:, rows].unbind(), cache.values[:, rows].unbind(), strict=True))
@@ -93,11 +94,12 @@ class CompiledDecoder:
         assert model.norm is not None
         assert model.output is not None
         x = model.tok_embeddings.weight[token]  # (hidden,)
-        angles = position * self._theta ** (-torch.arange(half, dtype=torch.float32) / half)  # (head_dim / 2,)
+        pairs = torch.arange(half, dtype=torch.float32, device=x.device)  # (head_dim / 2,)
+        angles = position * self._theta ** (-pairs / half)  # (head_dim / 2,)
         cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
-        hidden = torch.arange(len(stores[0][0])) > position  # (context,)
-        mask = torch.zeros(len(hidden), 1, 1, dtype=x.dtype).masked_fill_(hidden[:, None, None], -torch.inf)
-        place = torch.tensor([position])
+        hidden = torch.arange(len(stores[0][0]), device=x.device) > position  # (context,)
+        mask = x.new_zeros(len(hidden), 1, 1).masked_fill_(hidden[:, None, None], -torch.inf)
+        place = torch.tensor([position], device=x.device)
         block = _compiled(self._shape)
         for weights, (keys, values) in zip(self._weights, stores, strict=True):
             x = block(x, cos, sin, mask, place, keys, values, *weights)

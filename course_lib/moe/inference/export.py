@@ -68,7 +68,7 @@ class _FlatSpan:
         self._grouped = grouped
         self.positions = lengths[:, None]  # (batch, 1)
         self.keys, self.values = list(keys.unbind()), list(values.unbind())
-        place = torch.arange(keys.shape[2])  # (length,)
+        place = torch.arange(keys.shape[2], device=keys.device)  # (length,)
         self._here = (place == self.positions)[:, :, None, None]  # (batch, length, 1, 1)
         self._seen = (place <= self.positions)[:, None, None]  # (batch, 1, 1, length)
 
@@ -140,7 +140,8 @@ def export_forward(model: GPT, path: str | Path, *, form: Format = "export") -> 
         MoEError: for an unknown form, routing that looks at other tokens, or experts that are not plain.
     """
     _check(model, form)
-    example = torch.zeros(2, min(8, model.config.context_length), dtype=torch.int64)  # (batch, seq)
+    device = next(model.parameters()).device
+    example = torch.zeros(2, min(8, model.config.context_length), dtype=torch.int64, device=device)  # (batch, seq)
     dynamic = {
         "x": {0: torch.export.Dim("batch", max=4096), 1: torch.export.Dim("seq", max=model.config.context_length)}
     }
@@ -162,9 +163,9 @@ def export_decode_step(model: GPT, path: str | Path, *, cache_length: int, form:
     c = model.config
     if cache_length > c.context_length:
         raise MoEError.of("cache_length", cache_length, f"is more than the context of {c.context_length}", "use less")
-    dtype = next(model.parameters()).dtype
-    store = torch.zeros(c.layers, 2, cache_length, c.kv_heads, c.head_dim, dtype=dtype)
-    example = (torch.zeros(2, 1, dtype=torch.int64), torch.zeros(2, dtype=torch.int64), store, store.clone())
+    store = next(model.parameters()).new_zeros(c.layers, 2, cache_length, c.kv_heads, c.head_dim)
+    lengths = torch.zeros(2, dtype=torch.int64, device=store.device)  # (batch,)
+    example = (lengths[:, None].clone(), lengths, store, store.clone())
     batch = torch.export.Dim("batch", max=4096)
     dynamic = {"tokens": {0: batch}, "lengths": {0: batch}, "keys": {1: batch}, "values": {1: batch}}
     _write(model, DecodeStep(model), example, dynamic, Path(path), form)

@@ -49,7 +49,7 @@ class Sampling:
             raise MoEError.of("top_p", self.top_p, "must be above 0 and at most 1", "give 1.0 for all tokens")
 
     def generator(self) -> torch.Generator:
-        """A generator at the start of the request's draws."""
+        """A generator at the start of the request's draws; a CPU's, so that a seed means the same on every device."""
         return torch.Generator().manual_seed(self.seed)
 
 
@@ -94,7 +94,7 @@ def draw(logits: Tensor, sampling: Sampling, generator: torch.Generator) -> int:
     # The largest moved to 0, which changes no probability: divided by a small temperature, it would be infinite.
     moved = logits.float() - logits.float().max()  # (vocab,)
     probabilities = filtered(moved, sampling).softmax(-1)  # (vocab,)
-    return int(torch.multinomial(probabilities, 1, generator=generator))
+    return int(torch.multinomial(probabilities.cpu(), 1, generator=generator))
 
 
 def check_finite(logits: Tensor) -> None:

@@ -76,7 +76,8 @@ def generate_speculatively(
     total = len(prompt_tokens) + max_new_tokens
     cache = PagedCache.of(model, tokens=total)
     handle = cache.open(total)
-    first = cached_forward(model, torch.tensor([list(prompt_tokens)]), cache, [handle])[0, -1]  # (vocab,)
+    prompt = torch.tensor([list(prompt_tokens)], device=cache.device)  # (1, prompt)
+    first = cached_forward(model, prompt, cache, [handle])[0, -1]  # (vocab,)
     check_finite(first)
     last = int(first.argmax())
     tokens, drafted, accepted, checks = [last], 0, 0, 0
@@ -84,11 +85,12 @@ def generate_speculatively(
         known = cache.length(handle)
         guesses: list[int] = []
         for _ in range(min(draft_tokens, max_new_tokens - len(tokens) - 1)):
-            fed = torch.tensor([[guesses[-1] if guesses else last]])
+            fed = torch.tensor([[guesses[-1] if guesses else last]], device=cache.device)
             logits = cached_forward(model, fed, cache, [handle], experts_per_token=draft_experts)
             guesses.append(int(logits[0, -1].argmax()))
         cache.truncate(handle, known)
-        checked = cached_forward(model, torch.tensor([[last, *guesses]]), cache, [handle], every_logit=True)
+        fed = torch.tensor([[last, *guesses]], device=cache.device)
+        checked = cached_forward(model, fed, cache, [handle], every_logit=True)
         check_finite(checked)
         truth = checked[0].argmax(-1).tolist()  # truth[i] follows guess i - 1
         right = next((i for i, guess in enumerate(guesses) if guess != truth[i]), len(guesses))

@@ -16,7 +16,9 @@ from course_lib.finops.batch import (
     Ended,
     ExitRule,
     RetryStrategy,
+    apply_publish,
     contract,
+    plan_publish,
     practice_environment,
     publish,
     run_local,
@@ -196,7 +198,7 @@ def test_inputs_are_compared_with_their_checksums(account, bucket, here, job_for
     (data / "deep").mkdir(parents=True)
     (data / "deep" / "a.bin").write_bytes(os.urandom(3000))
     (data / ".hidden").write_text("stays")
-    files = publish(account, data, f"s3://{bucket}/in")
+    files = publish(account, data, f"s3://{bucket}/in", apply=True).files
     assert files == {"deep/a.bin": hashlib.sha256((data / "deep" / "a.bin").read_bytes()).hexdigest()}
     run = here(job_for("sha256sum", "input/deep/a.bin", inputs=f"s3://{bucket}/in"))
     assert f"{files['deep/a.bin']}  input/deep/a.bin" in run.attempts[0].log.read_text()
@@ -282,3 +284,14 @@ def test_an_interrupt_ends_every_child(tmp_path, job_for):
     assert len(pids()) == 2
     assert not any(alive(pid) for pid in pids())
     assert not (folder / "1-2").exists()
+
+
+def test_a_file_that_changes_after_the_plan_leaves_no_manifest(account, bucket, tmp_path):
+    (tmp_path / "a.txt").write_text("planned")
+    plan = plan_publish(account, tmp_path, f"s3://{bucket}/in")
+    assert "Contents" not in account.client("s3").list_objects_v2(Bucket=bucket)
+    (tmp_path / "a.txt").write_text("changed")
+    with pytest.raises(BatchError, match=r"has changed since the plan was made. Remedy: plan again"):
+        apply_publish(account, plan)
+    found = account.client("s3").list_objects_v2(Bucket=bucket)["Contents"]
+    assert [one["Key"] for one in found] == ["in/a.txt"]

@@ -202,5 +202,5 @@ def test_an_item_that_is_not_on_the_list_is_refused(account):
 
 def test_nobody_signed_in_is_one_line(account):
     account.inject("denied", "sts.*")
-    with pytest.raises(AwsError, match=r"asking AWS who is signed in: "):
+    with pytest.raises(AwsError, match=r"asking AWS whose account this is: "):
         walk(account)

@@ -25,7 +25,7 @@ account.ask_moto = lambda environ: bodies.append(ask(environ)) or bodies[-1]
 ec2 = account.client("ec2", "us-east-1", "tester")
 tags = [{"ResourceType": kind, "Tags": [{"Key": "a<b", "Value": "c & 'd\\""}]} for kind in ("instance", "volume")]
 for count, options in ((3, {"TagSpecifications": tags}), (1, {"InstanceMarketOptions": {"MarketType": "spot"}})):
-    ec2.run_instances(ImageId="ami-1", InstanceType="trn1.2xlarge", MinCount=count, MaxCount=count, **options)
+    ec2.run_instances(ImageId="ami-12c6146b", InstanceType="trn1.2xlarge", MinCount=count, MaxCount=count, **options)
 ec2.allocate_address(Domain="vpc")
 calls = ["instances", "volumes", "addresses", "vpcs", "subnets", "security_groups", "tags", "regions", "images"]
 def look():

@@ -79,3 +79,47 @@ def test_an_unknown_instance_type_is_refused(launch, ec2):
     with pytest.raises(ClientError, match=r"InvalidParameterValue.*Invalid value 'zzz9.bogus' for InstanceType"):
         launch(InstanceType="zzz9.bogus")
     assert ec2.describe_instances()["Reservations"] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"ImageId": "ami-0abc"}, r'InvalidAMIID.Malformed.*Invalid id: "ami-0abc"'),
+        ({"ImageId": "debian"}, r"InvalidAMIID.Malformed"),
+        ({"ImageId": "ami-0123456789abcdef0"}, r"InvalidAMIID.NotFound.*'\[ami-0123456789abcdef0\]' does not exist"),
+        ({"IamInstanceProfile": {"Arn": "trainer"}}, r"InvalidParameterValue.*iamInstanceProfile.arn is invalid"),
+        ({"IamInstanceProfile": {"Name": "nobody"}}, r"InvalidParameterValue.*\(nobody\).*iamInstanceProfile.name"),
+        (
+            {"IamInstanceProfile": {"Arn": "arn:aws:iam::210987654321:instance-profile/trainer"}},
+            r"InvalidParameterValue.*iamInstanceProfile.arn is invalid",
+        ),
+    ],
+)
+def test_what_is_not_there_is_not_launched_and_a_dry_run_says_so(account, launch, ec2, options, said):
+    account.client("iam").create_instance_profile(InstanceProfileName="trainer")
+    for dry in (True, False):
+        with pytest.raises(ClientError, match=said):
+            launch(**options, DryRun=dry)
+    assert ec2.describe_instances()["Reservations"] == []
+
+
+def test_what_is_there_is_launched(account, launch, ec2):
+    """Images: one's own, and the public one that AWS's parameter names in the region. Profiles: by ARN and by name."""
+    iam = account.client("iam")
+    profile = iam.create_instance_profile(InstanceProfileName="trainer")["InstanceProfile"]["Arn"]
+    disk = {"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 8}}
+    own = ec2.register_image(Name="own", RootDeviceName="/dev/xvda", BlockDeviceMappings=[disk])["ImageId"]
+    name = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
+    public = account.client("ssm").get_parameter(Name=name)["Parameter"]["Value"]
+    ireland = account.client("ssm", region="eu-west-1").get_parameter(Name=name)["Parameter"]["Value"]
+    launch(ImageId=own, IamInstanceProfile={"Arn": profile})
+    launch(ImageId=public, IamInstanceProfile={"Name": "trainer"})
+    with pytest.raises(ClientError, match=r"InvalidAMIID.NotFound"):  # each region has images of its own
+        launch(ImageId=ireland)
+    assert len(ec2.describe_instances()["Reservations"]) == 2
+
+
+def test_a_dry_run_after_the_launch_is_a_dry_run(launch):
+    launch(ClientToken="mine")
+    with pytest.raises(ClientError, match="DryRunOperation"):
+        launch(ClientToken="mine", DryRun=True)

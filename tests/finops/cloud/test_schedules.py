@@ -197,3 +197,17 @@ def test_a_group_is_not_made_twice(account, scheduler):
     with pytest.raises(ClientError, match="ConflictException"):
         scheduler.create_schedule_group(Name="ephemeral")
     assert len(scheduler.list_schedules(GroupName="ephemeral")["Schedules"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("role", "said"),
+    [
+        ("ends-leases", r"ValidationException.*'ends-leases' at 'target.roleArn' failed to satisfy constraint"),
+        ("arn:aws:iam::210987654321:role/ends", r"AccessDeniedException.*iam:PassRole on resource: arn:aws:iam::2109"),
+    ],
+)
+def test_a_role_that_is_none_or_anothers_is_refused(account, role, said):
+    target = {"RoleArn": role, "Arn": "arn:aws:scheduler:::aws-sdk:ec2:terminateInstances", "Input": "{}"}
+    given = {"FlexibleTimeWindow": {"Mode": "OFF"}, "ScheduleExpression": "rate(1 hour)", "Target": target}
+    with pytest.raises(ClientError, match=said):
+        account.client("scheduler").create_schedule(Name="end", **given)

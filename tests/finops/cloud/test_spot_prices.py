@@ -4,6 +4,7 @@ import statistics
 from datetime import timedelta
 
 import pytest
+from botocore.exceptions import ClientError
 
 from course_lib.catalog import instance
 
@@ -37,6 +38,17 @@ def test_prices_stay_near_their_level_and_below_on_demand(account, ec2):
     assert statistics.median(prices) == pytest.approx(sample, rel=0.1)
     assert len(set(prices)) > 1000
     assert max(prices) < instance("p5en.48xlarge").usd_per_hour()
+
+
+@pytest.mark.parametrize("region", ["mars-1", "us-gov-west-1", "cn-north-1"])
+def test_a_region_where_this_account_has_no_endpoint_has_no_prices(account, region):
+    with pytest.raises(ClientError, match=r"AuthFailure.*valid region"):
+        history(account.client("ec2", region=region), InstanceTypes=["p5.48xlarge"])
+
+
+def test_a_zone_of_another_region_is_refused(ec2):
+    with pytest.raises(ClientError, match=r"InvalidParameterValue.*Invalid availability zone: \[us-west-2a\]"):
+        history(ec2, InstanceTypes=["p5.48xlarge"], AvailabilityZone="us-west-2a")
 
 
 def test_an_unknown_type_has_no_history(ec2):

@@ -58,6 +58,24 @@ def test_the_same_page_again_changes_nothing_and_a_newer_one_replaces_it(account
     assert s3.get_object(Bucket="pages", Key="spend/index.html")["Body"].read().endswith(b"<!-- later -->")
 
 
+def test_two_pages_of_one_second_stay_two_copies(account, s3):
+    """What was dated, and told to caches as immutable, must be the same for ever."""
+    second = PAGE + "<!-- the same second -->"
+    for page, moment in ((PAGE, NOW), (second, NOW + timedelta(milliseconds=300)), (PAGE, NOW)):
+        publish(account, "pages", page, moment, apply=True)
+    assert keys(s3) == ["2026/12/15/090000Z-2.html", *KEYS]
+    bodies = [s3.get_object(Bucket="pages", Key=key)["Body"].read().decode() for key in keys(s3)]
+    assert bodies == [second, PAGE, PAGE]
+
+
+def test_of_two_writers_in_one_second_one_is_told_to_plan_again(account, s3):
+    plans = [plan_publish(account, "pages", page, NOW) for page in (PAGE, PAGE + " ")]
+    apply_publish(account, plans[0])
+    with pytest.raises(PublishError, match=r"090000Z\.html='another page' was written meanwhile. Remedy: plan again"):
+        apply_publish(account, plans[1])
+    assert s3.get_object(Bucket="pages", Key=KEYS[0])["Body"].read().decode() == PAGE
+
+
 def test_an_older_page_does_not_replace_a_newer_one(account, s3):
     publish(account, "pages", PAGE, NOW, apply=True)
     with pytest.raises(PublishError, match=r"index\.html='2026-12-15T09:00:00Z' is newer than 2026-12-15T08:00:00Z"):

@@ -123,6 +123,12 @@ def test_a_plan_changes_nothing_and_says_all(account, request_for):
         ({"count": 0}, r"count=0 must be a whole number of at least 1"),
         ({"instance_type": "trn9.huge"}, r"trn9.huge.*give usd_per_hour yourself"),
         ({"script": "import torch"}, r"script='import torch' is no shell script's first line"),
+        ({"script": "#!/bin/sh\n" + "x" * 16384}, r"makes 16,4\d\d bytes of user data, and EC2 takes 16,384"),
+        (
+            {"scheduler_role": "arn:aws:iam::210987654321:role/ends-leases"},
+            r"belongs to account 210987654321, and this is account 123456789012. Remedy: name one of account 1234",
+        ),
+        ({"scheduler_role": "ends-leases"}, r"scheduler_role='ends-leases' is no ARN such as belongs here"),
     ],
 )
 def test_what_is_refused_before_anything_is_asked_for(account, request_for, states, options, said):
@@ -201,3 +207,10 @@ def test_an_interrupt_between_launch_and_schedule_leaves_nothing(account, reques
     with pytest.raises(KeyboardInterrupt):
         launch(Interrupted(), request_for())
     assert list(states().values()) == ["terminated"]
+
+
+def test_with_a_time_given_a_foreign_role_still_launches_nothing(account, request_for, states):
+    asked = request_for(scheduler_role="arn:aws:iam::210987654321:role/ends-leases")
+    with pytest.raises(LaunchError, match=r"belongs to account 210987654321"):
+        launch(account, asked, account.now())
+    assert states() == {}

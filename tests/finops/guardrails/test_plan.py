@@ -7,7 +7,7 @@ import pytest
 
 from course_lib.finops.aws import AwsError
 from course_lib.finops.ephemeral import LaunchRequest, Lease, launch
-from course_lib.finops.guardrails import Stop, apply_guardrails, plan_guardrails
+from course_lib.finops.guardrails import Alert, Budget, GuardrailError, Stop, apply_guardrails, plan_guardrails
 from tests.finops.guardrails.conftest import ME
 
 HOUR = timedelta(hours=1)
@@ -242,3 +242,13 @@ def test_without_permission_to_look_it_says_so_in_one_line(account, wanted):
     account.inject("denied", "iam.GetPolicy")
     with pytest.raises(AwsError, match=r"looking at policy guardrail-researcher: AccessDenied.*Remedy: ask for this"):
         plan_guardrails(account, wanted())
+
+
+def test_another_accounts_topic_is_refused_before_anything_is_made(account, wanted):
+    """Oracle: AWS Budgets' guide: a topic must be in the budget's own account."""
+    topic = f"arn:aws:sns:us-east-1:{ME}:alarms"
+    budgets = (Budget("bert", 10.0, alerts=(Alert(80, (topic,)),)),)
+    plan_guardrails(account, wanted(budgets=budgets, researchers=()))
+    foreign = (Budget("bert", 10.0, alerts=(Alert(80, (topic.replace(ME, "210987654321"),)),)),)
+    with pytest.raises(GuardrailError, match=rf"belongs to account 210987654321, and this is account {ME}. Remedy: "):
+        plan_guardrails(account, wanted(budgets=foreign, researchers=()))

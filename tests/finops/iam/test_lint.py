@@ -7,6 +7,7 @@ import json
 
 import parliament
 import pytest
+from moto.iam.policy_validation import IAMPolicyDocumentValidator
 from policy_sentry.analysis import expand
 from policy_sentry.querying import actions
 
@@ -61,6 +62,12 @@ def test_parliament_finds_nothing_that_is_not_meant(name):
     assert [f"{one.issue}: {one.detail} {one.location}" for one in other] == []
     unknown = {one.detail for one in findings if one.issue == "UNKNOWN_ACTION"}
     assert all("ServiceEnvironment" in detail for detail in unknown)
+
+
+@pytest.mark.parametrize("name", GENERATED)
+def test_iams_own_grammar_takes_each(name):
+    """Oracle: moto's copy of IAM's grammar, which wants the kind in an IAM resource's ARN spelled out."""
+    IAMPolicyDocumentValidator(json.dumps(GENERATED[name])).validate()
 
 
 def test_parliament_would_find_a_mistake():

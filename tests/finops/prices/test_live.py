@@ -13,6 +13,7 @@ from botocore.session import get_session
 
 import course_lib.catalog
 from course_lib.finops.aws import AwsError, RealAccount
+from course_lib.finops.errors import FinopsError
 from course_lib.finops.prices import (
     PRICING_ENDPOINTS,
     PriceError,
@@ -244,12 +245,41 @@ def test_a_refresh_becomes_a_file_that_quotes_are_read_from(account, tmp_path):
     [
         (([], ["us-east-1"]), r"instances=\[\] is empty"),
         ((["p5.48xlarge"], []), r"regions=\[\] is empty"),
-        ((["p5.48xlarge"], ["us-east-1"], ["gift"]), r"purchases=\['gift'\] is none of on_demand, spot"),
+        (
+            (["p5.48xlarge"], ["us-east-1"], ["gift"]),
+            r"purchases=\['gift'\] is none of on_demand, spot, capacity_block",
+        ),
     ],
 )
 def test_a_refresh_of_nothing_is_refused(account, asked, told):
     with pytest.raises(PriceError, match=told):
         fetch_prices(account, *asked)
+
+
+@pytest.mark.parametrize(
+    ("region", "remedy"),
+    [("us-east1", "did you mean us-east-1"), ("mars-1", "name one of them")],
+)
+def test_a_region_that_is_none_is_refused_before_a_price_is_asked(account, region, remedy):
+    before = len(account.records())
+    with pytest.raises(FinopsError) as one:
+        fetch_prices(account, ["p5.48xlarge"], ["us-east-1", region])
+    said = str(one.value)
+    assert said.startswith(f"region='{region}' is none of ")
+    assert remedy in said
+    assert "\n" not in said
+    known = said.partition("is none of ")[2].partition(". Remedy")[0].split(", ")
+    assert set(get_session().get_available_regions("ec2")) <= set(known)
+    asked = {one["operation"] for one in account.records()[before:]}
+    assert not asked & {"GetProducts", "DescribeSpotPriceHistory"}
+
+
+def test_a_region_that_is_not_enabled_has_a_list_price_and_no_market(account):
+    told = account.client("ec2").describe_regions(AllRegions=True)["Regions"]
+    closed = next(one["RegionName"] for one in told if one["OptInStatus"] == "not-opted-in")
+    with pytest.raises(FinopsError, match=rf"region='{closed}' is not enabled for this account. Remedy: enable it"):
+        fetch_prices(account, ["p5.48xlarge"], [closed], ["spot"])
+    assert fetch_prices(account, ["p5.48xlarge"], [closed], ["on_demand"]).rows[0].region == closed
 
 
 def test_a_denied_call_is_one_line(account):

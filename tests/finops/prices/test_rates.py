@@ -117,7 +117,8 @@ class SpotMarket:
     def __init__(self, *rows):
         keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x", "region_name": "us-east-1"}
         self.clients = {name: boto3.client(name, **keys) for name in ("ec2", "sts")}
-        now = {"ResponseMetadata": {"HTTPHeaders": {"date": "Thu, 26 Nov 2026 12:00:00 GMT"}}}
+        now = {"Account": "123456789012", "Arn": "arn:aws:iam::123456789012:user/ada"}
+        now["ResponseMetadata"] = {"HTTPHeaders": {"date": "Thu, 26 Nov 2026 12:00:00 GMT"}}
         self.stubs = {name: Stubber(client) for name, client in self.clients.items()}
         self.stubs["sts"].add_response("get_caller_identity", now)
         history = [

@@ -54,6 +54,12 @@ def test_neither_microbatches_nor_other_settings_change_what_is_computed(launch_
     assert_equal_curves(ours, one_process(small_moe(**changes)), rtol=1e-6, weights_atol=WEIGHTS)
 
 
+def test_half_precision_matmuls_stay_near_one_process(launch_ranks):
+    """Oracle: one process in fp32; bf16 has 8 bits, so that losses agree to about one part in a hundred."""
+    ours = run(expert_parallel, small_moe(precision="bf16"), 2, steps=STEPS, launcher=launch_ranks)
+    assert ours.losses == pytest.approx(one_process(small_moe()).losses, rel=1e-2)
+
+
 @pytest.mark.slow
 def test_equal_blocks_that_drop_nothing_equal_one_process(launch_ranks):
     config = small_moe(moe={"capacity_factor": 6.0})

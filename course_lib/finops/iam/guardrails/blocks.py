@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from course_lib.finops.iam.guardrails.launching import GLOBAL_SERVICES
+from course_lib.finops.iam.guardrails.launching import GLOBAL_SERVICES, IAM_KINDS
 
 Block = dict[str, Any]
 
@@ -34,6 +34,15 @@ def deny_other_regions(regions: Sequence[str], exempt: Sequence[str] = ()) -> Bl
         "Resource": "*",
         "Condition": {"StringNotEquals": {"aws:RequestedRegion": list(regions)}, **except_for(exempt)},
     }
+
+
+def guard_identities(account: str, guard_prefix: str, partition: str) -> list[str]:
+    """The ARNs of the guardrails' users, groups, roles, profiles and policies, with a path and without.
+
+    One `*/` for all kinds would be shorter, but IAM's grammar wants the kind spelled out, and whether Organizations
+    takes what IAM refuses is written nowhere.
+    """
+    return [f"arn:{partition}:iam::{account}:{kind}/{path}{guard_prefix}*" for kind in IAM_KINDS for path in ("", "*/")]
 
 
 def deny_detaching(account: str, guard_prefix: str, partition: str, exempt: Sequence[str] = ()) -> Block:

@@ -13,6 +13,7 @@ from course_lib.finops.iam.guardrails.blocks import (
     deny_launch_without,
     deny_other_regions,
     deny_tag_changes,
+    guard_identities,
 )
 from course_lib.finops.iam.guardrails.inputs import (
     check_account,
@@ -23,7 +24,7 @@ from course_lib.finops.iam.guardrails.inputs import (
     check_tags,
     check_types,
 )
-from course_lib.finops.iam.guardrails.launching import IAM_CHANGES, IAM_KINDS, INSTANCE_CHANGES, OTHER_LAUNCHES
+from course_lib.finops.iam.guardrails.launching import IAM_CHANGES, INSTANCE_CHANGES, OTHER_LAUNCHES
 from course_lib.finops.iam.guardrails.size import finished
 
 SERVICES = (
@@ -128,14 +129,7 @@ def permission_boundary(
             "Sid": "DenyGuardrails",
             "Effect": "Deny",
             "Action": list(IAM_CHANGES),
-            "Resource": [
-                itself,
-                *(
-                    f"arn:{partition}:iam::{account}:{kind}/{path}{guard_prefix}*"
-                    for kind in IAM_KINDS
-                    for path in ("", "*/")
-                ),
-            ],
+            "Resource": [itself, *guard_identities(account, guard_prefix, partition)],
         },
         deny_detaching(account, guard_prefix, partition),
         {

@@ -18,6 +18,7 @@ from course_lib.finops.iam.guardrails.blocks import (
     deny_other_regions,
     deny_tag_changes,
     except_for,
+    guard_identities,
 )
 from course_lib.finops.iam.guardrails.inputs import check_name, check_regions, check_roles, check_tags
 from course_lib.finops.iam.guardrails.launching import IAM_CHANGES, INSTANCE_CHANGES, OTHER_LAUNCHES
@@ -123,11 +124,12 @@ def protect_guardrails_scp(
             "must name at least one role",
             "name the role that installs the guardrails",
         )
+    machinery = ("events:*:*:rule/", "lambda:*:*:function:", "scheduler:*:*:schedule/*/", "sns:*:*:")
     named = {
-        "DenyGuardIdentities": (IAM_CHANGES, ("iam::*:*/",)),
+        "DenyGuardIdentities": (IAM_CHANGES, guard_identities("*", guard_prefix, partition)),
         "DenyGuardMachinery": (
             _MACHINERY_CHANGES,
-            ("events:*:*:rule/", "lambda:*:*:function:", "scheduler:*:*:schedule/*/", "sns:*:*:"),
+            [f"arn:{partition}:{place}{guard_prefix}*" for place in machinery],
         ),
     }
     statements: list[Block] = [
@@ -135,10 +137,10 @@ def protect_guardrails_scp(
             "Sid": sid,
             "Effect": "Deny",
             "Action": list(actions),
-            "Resource": [f"arn:{partition}:{place}{guard_prefix}*" for place in places],
+            "Resource": resources,
             "Condition": except_for(deployers),
         }
-        for sid, (actions, places) in named.items()
+        for sid, (actions, resources) in named.items()
     ]
     statements.append(deny_detaching("*", guard_prefix, partition, deployers))
     statements.append(

@@ -50,7 +50,7 @@ class ExpertCache:
     Args:
         files: layer → its experts on disk; all of one shape and type.
         up_shape, down_shape: of one expert's matrices.
-        dtype: of them.
+        dtype, device: of them.
         capacity: places.
         policy: "lru" or "lfu".
         prefetch: start the thread that loads what `predict` names.
@@ -70,13 +70,14 @@ class ExpertCache:
         dtype: torch.dtype,
         *,
         capacity: int,
+        device: torch.device | str = "cpu",
         policy: str = "lru",
         prefetch: bool = False,
     ) -> None:
         check_count("capacity", capacity)
         self.capacity, self._files, self._policy = capacity, files, make_policy(policy)
-        self._up = torch.empty(capacity, *up_shape, dtype=dtype)
-        self._down = torch.empty(capacity, *down_shape, dtype=dtype)
+        self._up = torch.empty(capacity, *up_shape, dtype=dtype, device=device)
+        self._down = torch.empty(capacity, *down_shape, dtype=dtype, device=device)
         self._place: dict[Key, int] = {}  # being read, or read
         self._free = list(range(capacity))
         self._reading: set[Key] = set()

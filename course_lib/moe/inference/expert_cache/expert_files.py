@@ -82,7 +82,7 @@ class ExpertFile:
         return places
 
     def read(self, expert: int, up: Tensor, down: Tensor) -> int:
-        """Read one expert into `up` (2 inner or inner, hidden) and `down` (hidden, inner).
+        """Read one expert into `up` (2 inner or inner, hidden) and `down` (hidden, inner), on any device.
 
         Returns:
             Bytes read.
@@ -97,8 +97,9 @@ class ExpertFile:
             offset, count, dtype, shape = self._places[f"{expert}.{part}"]
             if shape != tuple(into.shape) or dtype != into.dtype:
                 raise self._broken(f"holds {expert}.{part} as {dtype} {shape}, not {into.dtype} {tuple(into.shape)}")
+            held = into if into.device.type == "cpu" else torch.empty(shape, dtype=dtype, device="cpu")
             # preadv lets other threads run Python while it waits for the disk
-            view = memoryview(into.view(torch.uint8).view(-1).numpy())  # type: ignore[arg-type]
+            view = memoryview(held.view(torch.uint8).view(-1).numpy())  # type: ignore[arg-type]
             got = 0
             while got < count:
                 more = os.preadv(self._file, [view[got:]], offset + got)
@@ -107,6 +108,8 @@ class ExpertFile:
                 got += more
             if self._forget and hasattr(os, "posix_fadvise"):
                 os.posix_fadvise(self._file, offset, count, os.POSIX_FADV_DONTNEED)
+            if held is not into:
+                into.copy_(held)
             total += count
         return total
 

@@ -129,6 +129,7 @@ def offload(
         tuple(down.shape),
         up.dtype,
         capacity=min(capacity, total),
+        device=up.device,
         policy=policy,
         prefetch=prefetch is not None,
     )

@@ -41,13 +41,14 @@ class ByCoactivation:
 
     def __init__(self, layer: MoELayer, following: MoELayer) -> None:
         self._k = following.config.experts_per_token
-        self._counts = torch.zeros(layer.config.experts, following.config.experts)  # (experts, experts of the next)
+        experts = layer.config.experts, following.config.experts
+        self._counts = torch.zeros(experts, device="cpu")  # (experts, experts of the next)
         self._before: Tensor | None = None  # (tokens, k) of this layer, until the next has chosen
 
     def __call__(self, x: Tensor, routing: Routing) -> list[int]:
         """The k most frequent followers of the chosen experts."""
         self._before = routing.experts
-        scores = self._counts[routing.experts.flatten()].sum(0)  # (experts of the next,)
+        scores = self._counts[routing.experts.flatten().cpu()].sum(0)  # (experts of the next,)
         return scores.topk(self._k).indices.tolist() if bool(scores.any()) else []
 
     def learn(self, routing: Routing) -> None:

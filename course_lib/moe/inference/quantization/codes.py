@@ -45,19 +45,24 @@ def encode(weight: Tensor, scheme: str, group_size: int) -> tuple[Tensor, Tensor
     grouped = weight.float().unflatten(1, (-1, group_size))  # type: ignore[no-untyped-call]  # (rows, groups, group)
     if scheme == "int4":
         low = grouped.amin(-1, keepdim=True).half()  # (rows, groups, 1)
-        scale = ((grouped.amax(-1, keepdim=True) - low.float()) / 15).half()
+        scale = _divided(grouped.amax(-1, keepdim=True) - low.float(), 15).half()
         # Codes are made with the rounded scale, the one that will unpack them.
         codes = ((grouped - low.float()) / _nonzero(scale.float())).round().clamp(0, 15)
         return _pairs(codes.flatten(1)), scale.squeeze(-1), low.squeeze(-1)
     largest = grouped.abs().amax(-1, keepdim=True)  # (rows, groups, 1)
     if scheme == "int8":
-        scale = largest / 127
+        scale = _divided(largest, 127)
         codes = (grouped / _nonzero(scale)).round().clamp(-127, 127)
         return codes.flatten(1).to(torch.int8), scale.squeeze(-1), None
-    values = torch.tensor(NF4)
+    values = torch.tensor(NF4, device=weight.device)
     middles = (values[1:] + values[:-1]) / 2  # (15,)
     codes = torch.bucketize(grouped / _nonzero(largest), middles)
     return _pairs(codes.flatten(1)), largest.squeeze(-1), None
+
+
+def _divided(x: Tensor, number: float) -> Tensor:
+    """x / number, rounded alike on every device: by a plain number a GPU divides as x * (1 / number)."""
+    return x / torch.full_like(x, number)
 
 
 def _nonzero(scale: Tensor) -> Tensor:
@@ -72,8 +77,8 @@ def _pairs(codes: Tensor) -> Tensor:
 
 
 @functools.cache
-def unpack_table(scheme: str, dtype: torch.dtype) -> Tensor:
+def unpack_table(scheme: str, dtype: torch.dtype, device: torch.device) -> Tensor:
     """(256, 2): the two numbers of each byte, so that unpacking is one look-up."""
-    values = torch.tensor(NF4 if scheme == "nf4" else range(16), dtype=torch.float32)  # (16,)
-    byte = torch.arange(256)
+    values = torch.tensor(NF4 if scheme == "nf4" else range(16), dtype=torch.float32, device=device)  # (16,)
+    byte = torch.arange(256, device=device)
     return torch.stack((values[byte >> 4], values[byte & 15]), dim=1).to(dtype)

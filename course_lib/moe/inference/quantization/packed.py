@@ -77,7 +77,7 @@ class PackedMatrix(nn.Module):
         if self.scheme == "int8":
             numbers = codes.to(dtype)
         else:
-            table = unpack_table(self.scheme, dtype)  # (256, 2)
+            table = unpack_table(self.scheme, dtype, codes.device)  # (256, 2)
             numbers = F.embedding(codes.int(), table)  # (rows, columns / 2, 2)
         grouped = numbers.view(stop - start, -1, self.group_size)  # (rows, groups, group)
         scale = self.scale[start:stop, :, None].to(dtype)
