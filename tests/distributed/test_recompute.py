@@ -1,5 +1,8 @@
 """Recomputation changes memory, not results. Oracles: the model without it; Korthikanti et al.'s count of bytes."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -161,3 +164,18 @@ def test_a_tensor_parallel_rank_keeps_its_part_and_sequence_parallelism_divides_
     scale = 4 * BATCH * SEQUENCE  # a norm's factor for each token
     # halved: the input of either norm and its normalized form; two factors. The norms' outputs stay whole, gathered.
     assert plain - shared == (4 * stream + 2 * scale) / 2
+
+
+def test_counting_activations_lets_go_of_them():
+    """Oracle: a weak reference, dead once nothing holds the tensor; softmax and tanh keep their own outputs."""
+    seen = []
+    x = torch.randn(3, 4, requires_grad=True)
+
+    def call():
+        kept = x.tanh()
+        seen.append(weakref.ref(kept))
+        return kept.softmax(-1)
+
+    assert saved_activation_bytes(torch.nn.Identity(), call) == 2 * x.nbytes
+    gc.collect()
+    assert seen[0]() is None

@@ -94,8 +94,8 @@ class CheckpointManager:
                 return
             if dist.is_initialized() and self._writers is None:
                 # training uses the other one at the same time, and a GPU's has no way to exchange the CPU's objects
-                alone = {"ranks": [dist.get_rank()], "use_local_synchronization": True} if ranks.alone else {}
-                self._writers = dist.new_group(backend="gloo", **alone)
+                members = [dist.get_rank()] if ranks.alone else None
+                self._writers = dist.new_group(members, backend="gloo", use_local_synchronization=ranks.alone)
             copying = dcp_async_save(state, storage_writer=writer, process_group=self._writers, no_dist=ranks.alone)
         assert isinstance(copying, Future)
         pool = ThreadPoolExecutor(1)  # not as a context manager, which would wait here
