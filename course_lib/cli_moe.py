@@ -11,6 +11,9 @@ import click
 
 SLOTS = click.option("--slots", default=8, show_default=True, help="Sequences that run at once.")
 TOKENIZER = click.option("--tokenizer", help="A tokenizer.json.  [default: the one in FOLDER]")
+DEVICE = click.option(
+    "--device", default="auto", show_default=True, help="cpu, cuda, hpu or neuron; auto takes what works here."
+)
 SEED = click.option("--seed", default=0, show_default=True, help="Of the draws.")
 
 
@@ -33,6 +36,7 @@ def moe() -> None:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8000, show_default=True, help="Port; 0 picks a free one.")
 @SLOTS
+@DEVICE
 @click.option("--queue", default=1024, show_default=True, help="Sequences that may wait; more are told 429.")
 @click.option("--prefill-tokens", default=64, show_default=True, help="Prompt tokens read between two decode steps.")
 @click.option("--deadline", default=300.0, show_default=True, help="Seconds of a sequence, its waiting included.")
@@ -56,7 +60,7 @@ def serve(folder: str | None, untrained: bool, port: int, **options: Any) -> Non
         if (folder is None) != untrained:
             raise ValueError("there is not one model to serve. Remedy: give either FOLDER or --untrained.")
         limits = Limits(queue=options["queue"], prefill_tokens=options["prefill_tokens"], seconds=options["deadline"])
-        source = {name: options[name] for name in ("tokenizer", "name", "slots")}
+        source = {name: options[name] for name in ("tokenizer", "name", "slots", "device")}
         if options["ray"]:
             _serve_on_ray(folder, source, limits, port, options)
         else:
@@ -143,8 +147,9 @@ def load_test(url: str, prompts: tuple[str, ...], as_json: bool, **options: Any)
 @click.option("--temperature", default=0.0, show_default=True, help="0 takes the likeliest token.")
 @click.option("--top-p", default=1.0, show_default=True, help="Draw from the likeliest tokens with this probability.")
 @SEED
+@DEVICE
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the text.")
-def generate(folder: str, prompt: str, tokenizer: str | None, max_tokens: int, as_json: bool, **options: Any) -> None:
+def generate(folder: str, prompt: str, tokenizer: str | None, device: str, as_json: bool, **options: Any) -> None:
     """Continue PROMPT with the checkpoint in FOLDER, and print the text.
 
     Example: course moe generate checkpoints/mine "Once upon a time" --max-tokens 40 --temperature 0.8
@@ -154,9 +159,9 @@ def generate(folder: str, prompt: str, tokenizer: str | None, max_tokens: int, a
     from course_lib.serving import served_or_raise
 
     with user_errors():
-        served = served_or_raise(folder, tokenizer=tokenizer, name=None, slots=1)
+        served = served_or_raise(folder, tokenizer=tokenizer, name=None, slots=1, device=device)
         tokens = served.tokenizer.encode(prompt).ids
-        made = write(served.decoder.model, tokens, max_tokens, stop=served.end_tokens, **options)
+        made = write(served.decoder.model, tokens, options.pop("max_tokens"), stop=served.end_tokens, **options)
     text = served.tokenizer.decode(made)
     if as_json:
         print_json({"prompt": prompt, "text": text, "prompt_tokens": len(tokens), "tokens": made})

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import torch
 from click.testing import CliRunner
 
 from course_lib.cli_moe import moe
@@ -25,6 +26,7 @@ COURSE = str(Path(sys.executable).with_name("course"))
         (("serve", "--untrained", "--slots", "0"), ["max_sequences=0"]),
         (("serve", "--untrained", "--port", "70000"), ["70000"]),
         (("serve", "--untrained", "--host", "192.0.2.1"), ["192.0.2.1"]),
+        (("serve", "--untrained", "--device", "tpu"), ["'tpu' is not known"]),
         (("load-test", "http://127.0.0.1:1"), ["no server"]),
         (("load-test", "http://127.0.0.1:1", "--rate", "-1"), ["rate=-1"]),
         (("generate", "nowhere", "Once"), ["nowhere"]),
@@ -48,8 +50,6 @@ def test_every_command_has_help_with_an_example(command):
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     """A small model with random weights and the shipped tokenizer, saved as transformers would."""
-    import torch
-
     from course_lib.moe import MoEModel, load_tokenizer, moe_config, save_checkpoint
 
     tokenizer = load_tokenizer()
@@ -61,6 +61,19 @@ def checkpoint(tmp_path_factory):
     folder = save_checkpoint(model, tmp_path_factory.mktemp("saved") / "small")
     (folder / "tokenizer.json").write_text(tokenizer.to_json())
     return folder
+
+
+@pytest.mark.parametrize(
+    "device",
+    ["auto", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))],
+)
+def test_every_device_writes_the_cpus_text(checkpoint, device):
+    """Oracle: the CPU."""
+    words = ["generate", str(checkpoint), "It was a dark", "--max-tokens", "20"]
+    there, here = (CliRunner().invoke(moe, [*words, "--device", one]) for one in (device, "cpu"))
+    assert (there.exit_code, here.exit_code) == (0, 0), there.output
+    assert there.output == here.output
+    assert len(here.output) > len("It was a dark") + 10
 
 
 @pytest.mark.slow

@@ -54,7 +54,8 @@ def find_accelerators(device_folder: Path = Path("/dev")) -> list[str]:
 
     Not run on a real Trainium or Gaudi by the course's own tests, which feed a folder of made-up device files.
     """
-    found = [f"NVIDIA {name}" for name in _lines(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"])]
+    gpus = _lines(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"])
+    found = [f"NVIDIA {name.removeprefix('NVIDIA ')}" for name in gpus]  # "NVIDIA H200", but "Tesla T4"
     found += [f"Neuron device {path.name}" for path in sorted(device_folder.glob("neuron[0-9]*"))]
     # The driver's name since Linux 6.2 is accel/accelN; Gaudi's tool tells it from other makers' devices.
     gaudi = _lines(["hl-smi", "--query-aip=name", "--format=csv,noheader"])

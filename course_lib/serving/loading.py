@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from tokenizers import Tokenizer
 
 from course_lib.moe import BatchedDecoder, MoEError, MoEModel, load_checkpoint, load_tokenizer, moe_config
+from course_lib.runtime import HardwareError, hardware
 from course_lib.serving.errors import ServingError
 from course_lib.serving.served import ServedModel
 
@@ -45,18 +47,26 @@ def load_served(
     return ServedModel(name or folder.resolve().name, decoder, read, _end_tokens(folder, read))
 
 
-def untrained(*, slots: int = 8, name: str = "untrained", context_length: int = 256, seed: int = 0) -> ServedModel:
+def untrained(
+    *,
+    slots: int = 8,
+    name: str = "untrained",
+    context_length: int = 256,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+) -> ServedModel:
     """A small model with random weights and the shipped text's tokenizer: nonsense, but served like any other.
 
     Args:
         slots: sequences that run at once.
         name: what clients call it.
         context_length: tokens of a sequence at most.
-        seed: of the weights.
+        seed: of the weights, which are drawn on the CPU: every device has the same.
+        device: where it runs.
     """
     shipped = load_tokenizer()
     shape = moe_config(vocab_size=shipped.vocab_size, context_length=context_length)
-    decoder = BatchedDecoder(MoEModel(shape, seed=seed), slots)
+    decoder = BatchedDecoder(MoEModel(shape, seed=seed).to(device), slots)
     return ServedModel(name, decoder, shipped.core, (shipped.end,))
 
 
@@ -86,11 +96,14 @@ def _end_tokens(folder: Path, tokenizer: Tokenizer) -> tuple[int, ...]:
     return tuple(token for token in found if token is not None)
 
 
-def served_or_raise(folder: str | None, *, tokenizer: str | None, name: str | None, slots: int) -> ServedModel:
-    """`load_served`, or `untrained` without a folder, with one kind of error for both."""
+def served_or_raise(
+    folder: str | None, *, tokenizer: str | None, name: str | None, slots: int, device: str = "auto"
+) -> ServedModel:
+    """`load_served`, or `untrained` without a folder, on a kind of `hardware`, with one kind of error for both."""
     try:
+        where = hardware(device).device()
         if folder is None:
-            return untrained(slots=slots, name=name or "untrained")
-        return load_served(folder, tokenizer=tokenizer, name=name, slots=slots)
-    except MoEError as error:
+            return untrained(slots=slots, name=name or "untrained", device=where)
+        return load_served(folder, tokenizer=tokenizer, name=name, slots=slots, device=where)
+    except (MoEError, HardwareError) as error:
         raise ServingError(str(error)) from error

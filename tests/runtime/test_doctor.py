@@ -78,11 +78,12 @@ def test_neuron_devices_and_gpus_are_found_by_what_their_drivers_show(tmp_path, 
     for name in ("neuron0", "neuron1", "null"):
         (tmp_path / name).touch()
     tool = tmp_path / "nvidia-smi"
-    tool.write_text("#!/bin/sh\necho 'H100 80GB HBM3'\n")
+    tool.write_text("#!/bin/sh\necho 'NVIDIA H200'\necho 'Tesla T4'\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     assert machine.find_accelerators(tmp_path) == [
-        "NVIDIA H100 80GB HBM3",
+        "NVIDIA H200",
+        "NVIDIA Tesla T4",
         "Neuron device neuron0",
         "Neuron device neuron1",
     ]
