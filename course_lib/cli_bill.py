@@ -133,7 +133,8 @@ def _times(model: str, tokens: float, instance: str, asked: dict[str, Any]) -> R
 def _measured(useful_seconds: float, asked: dict[str, Any]) -> RunTimes:
     from course_lib.finops.prices import PriceError, measured_times
 
-    for name in ("mtbf_hours", "failures", "idle_hours", "checkpoint_seconds"):
+    forecast = ("mtbf_hours", "failures", "idle_hours", "checkpoint_seconds", "interval_seconds", "restart_seconds")
+    for name in forecast:
         if asked[name]:
             limit = "belongs to a forecast, and --allocated-hours to a run that is over"
             raise PriceError.of(name, asked[name], limit, "leave one of them out")
@@ -146,7 +147,7 @@ def _measured(useful_seconds: float, asked: dict[str, Any]) -> RunTimes:
 
 
 def _uses(asked: dict[str, Any], region: str, times: RunTimes) -> tuple[list[StorageUse], list[TransferUse]]:
-    from course_lib.finops.prices import StorageUse, TransferUse
+    from course_lib.finops.prices import PriceError, StorageUse, TransferUse
 
     own = {}
     for text in asked["rates"]:
@@ -165,6 +166,11 @@ def _uses(asked: dict[str, Any], region: str, times: RunTimes) -> tuple[list[Sto
     for text in asked["transfer"]:
         kind, (gb,) = _numbers(text, text, "KIND:GB", 1, 1)
         transfer.append(TransferUse(kind, gb, rate(kind, "GB")))
+    used = [use.what for use in storage] + [use.what for use in transfer]
+    for kind in own:
+        if kind not in used:  # a slip of the pen, and the bill would have another price than you think
+            limit = f"is the price of nothing here: {', '.join(used) or 'no storage and no transfer'}"
+            raise PriceError.of("rate", kind, limit, "write the KIND as in --storage or --transfer")
     return storage, transfer
 
 

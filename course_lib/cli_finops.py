@@ -55,7 +55,13 @@ for command in (launch, spend, anomalies, forecast):
 
 @finops.command()
 @REGIONS
-@click.option("--without-lease", type=click.Choice(["stop", "terminate", "report"]), default="stop", show_default=True)
+@click.option(
+    "--without-lease",
+    type=click.Choice(["stop", "terminate", "report"]),
+    default="stop",
+    show_default=True,
+    help="What becomes of an instance without a lease. What EC2 can't stop, a one-time spot instance, is terminated.",
+)
 @click.option("--grace", default="1h", show_default=True, help="For instances without a lease, from their launch.")
 @click.option("--at-most", default=100, show_default=True, help="Do nothing if more than this are to end.")
 @APPLY

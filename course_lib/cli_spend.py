@@ -48,7 +48,11 @@ def spend(by: str, regions: tuple[str, ...], as_json: bool) -> None:
     hourly = {keys[0]: usd for keys, usd in running.by(by).items()}
     monthly = {keys[0]: float(usd) for keys, usd in usage.totals().items()}
     names = sorted({**hourly, **monthly}, key=lambda name: (-hourly.get(name, 0.0), -monthly.get(name, 0.0), name))
-    rows = [(name, round(hourly.get(name, 0.0), 4), round(monthly.get(name, 0.0), 2)) for name in names]
+    unknown = running.unknown(by)
+    rows = [
+        (name, None if (name,) in unknown else round(hourly.get(name, 0.0), 4), round(monthly.get(name, 0.0), 2))
+        for name in names
+    ]
     unpriced = sorted({one.instance_type for one in running.unpriced})
     told = {
         "now": running.now.isoformat(),
@@ -63,7 +67,10 @@ def spend(by: str, regions: tuple[str, ...], as_json: bool) -> None:
         fields = ("who", "usd_per_hour", "usd_this_month")
         print_json({**told, "by": by, "rows": [dict(zip(fields, row, strict=True)) for row in rows]})
     else:
-        table = [(name or "(none)", f"{hour:,.2f}", f"{month:,.2f}") for name, hour, month in rows]
+        table = [
+            (name or "(none)", "unknown" if hour is None else f"{hour:,.2f}", f"{month:,.2f}")
+            for name, hour, month in rows
+        ]
         print_table(f"spend at {running.now:%Y-%m-%d %H:%M} UTC", (by, "USD/h now", "USD this month"), table)
         count = len(running.instances)
         click.echo(f"{running.usd_per_hour:,.2f} USD an hour for {count} instances; this month: {usage}.")

@@ -241,10 +241,18 @@ def test_a_refresh_without_credentials_says_how_to_get_some(account, monkeypatch
         ((*EXPLAIN, "--idle-hours", "-1"), "idle_seconds=-3600.0"),
         ((*EXPLAIN, "--allocated-hours", "1"), "allocated_seconds=3600.0 is less than"),
         ((*EXPLAIN, "--allocated-hours", "90", "--mtbf-hours", "5"), "mtbf_hours=5.0 belongs to a forecast"),
+        (
+            (*EXPLAIN, "--allocated-hours", "90", "--interval-seconds", "60"),
+            "interval_seconds=60.0 belongs to a forecast",
+        ),
         ((*EXPLAIN, "--lost-hours", "5"), "Remedy: add --allocated-hours"),
         ((*EXPLAIN, "--storage", "ebs-gp3"), "value='ebs-gp3' is no KIND:GB[:HOURS]"),
         ((*EXPLAIN, "--storage", "ebs-gp3:-5"), "gb=-5.0"),
         ((*EXPLAIN, "--rate", "ebs-gp3=cheap"), "value='ebs-gp3=cheap' is no KIND=USD"),
+        (
+            (*EXPLAIN, "--storage", "ebs-gp3:9", "--rate", "ebs-gp2=1"),
+            "rate='ebs-gp2' is the price of nothing here: ebs",
+        ),
         (("explain", "llama3-8b", "1e308", "p5.48xlarge"), "useful_seconds=inf"),
         (("explain", "llama3-8b", "1e25", "p5.48xlarge"), "must be a finite number from 0 to 1e15"),
         (("explain", "llama3-8b", "1e12", "p5.48xlarge", "--instances", "9" * 400), "Remedy: "),

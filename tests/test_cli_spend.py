@@ -141,3 +141,14 @@ def test_without_credentials_it_says_how_to_get_some(course, monkeypatch):
     told = course("spend")
     assert told.exit_code == 1
     assert "Remedy: log in first (aws sso login), or practise with `course cloud up`" in told.output
+
+
+def test_a_project_whose_prices_nobody_knows_does_not_run_for_nothing(account, course):
+    launch(account, "t3.micro", "cron", "eve")
+    told = course("spend", *REGION)
+    assert told.exit_code == 0, told.output
+    assert [line.split()[1:5] for line in told.output.splitlines() if "cron" in line] == [["cron", "│", "unknown", "│"]]
+    assert "Not in the sum, since nobody knows the price: t3.micro." in told.output
+    rows = {row["who"]: row for row in json.loads(course("spend", *REGION, "--json").output)["rows"]}
+    assert rows["cron"]["usd_per_hour"] is None
+    assert rows["gpt"]["usd_per_hour"] == pytest.approx(TRN1, abs=1e-4)

@@ -18,17 +18,23 @@ GRAVE = {"serious", "critical"}
 SIZES = {"desk": (1280, 900), "phone": (390, 844)}
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 # Half of axe-core's time went into the words of code blocks, thousands alike: of those that look the same (all that
-# contrast depends on), the first of a reading is looked at.
+# contrast depends on), the first of a reading is looked at; the others become plain text, since thousands of exclusions
+# would take axe-core longer still.
 LOOK_ONCE = """known => {
-    const seen = new Set(known);
+    const seen = new Set(known), alike = [], styles = new Map();
+    const style = (part) => {
+        if (!styles.has(part)) {
+            const s = getComputedStyle(part);
+            styles.set(part, [s.color, s.backgroundColor, s.fontSize, s.fontWeight, s.opacity].join(' '));
+        }
+        return styles.get(part);
+    };
     for (const word of document.querySelectorAll('pre span')) {
-        const looks = [word, word.closest('pre'), word.closest('div') ?? document.body].map((part) => {
-            const style = getComputedStyle(part);
-            return [style.color, style.backgroundColor, style.fontSize, style.fontWeight, style.opacity].join(' ');
-        }).join('; ');
-        if (seen.has(looks)) word.dataset.seenAlike = '';
+        const looks = [word, word.closest('pre'), word.closest('div') ?? document.body].map(style).join('; ');
+        if (seen.has(looks)) alike.push(word);
         seen.add(looks);
     }
+    for (const word of alike) word.replaceWith(...word.childNodes);  // last: each makes the browser style anew
     return [...seen];
 }"""
 # a theme changes colors and nothing else: where the width's rules are checked already, the contrast remains
@@ -94,8 +100,7 @@ def read(browser: Browser, site: str, page_paths: list[str]) -> Callable[..., Se
 
 def grave_faults(page: Page, path: str, rules: str) -> list[str]:
     page.evaluate(AXE)
-    context = "{exclude: [['[data-seen-alike]']]}"
-    found: dict[str, Any] = page.evaluate(f"axe.run({context}, {{resultTypes: ['violations'], preload: false{rules}}})")
+    found: dict[str, Any] = page.evaluate(f"axe.run({{resultTypes: ['violations'], preload: false{rules}}})")
     return [
         f"{path}: {fault['id']} ({fault['impact']}): {node['html'][:160]}"
         for fault in found["violations"]

@@ -16,6 +16,7 @@ REMEDIES = {
     "AuthFailure": "look at the region's name, or log in again: these credentials belong to nobody there",
     "InvalidClientTokenId": "log in again: these credentials belong to nobody",
     "SignatureDoesNotMatch": "log in again, and look at this machine's clock",
+    "InvalidSignatureException": "log in again, and look at this machine's clock",
     "ExpiredToken": "log in again: the session has ended",
     "ExpiredTokenException": "log in again: the session has ended",
     "RequestExpired": "set this machine's clock: AWS takes requests of the last minutes only",
@@ -71,7 +72,9 @@ def in_words(error: Exception, doing: str) -> AwsError:
         told = error.response.get("Error", {})
         code = str(told.get("Code", ""))
         remedy = REMEDIES.get(code, OTHERWISE)
-        return AwsError(f"{doing}: {code}: {str(told.get('Message', '')).rstrip('.')}. Remedy: {remedy}.", code)
+        # A wrong signature is answered with the whole request, the session's token in it.
+        said = " ".join(str(told.get("Message", "")).partition("The Canonical String")[0].split())
+        return AwsError(f"{doing}: {code}: {said.rstrip('.')}. Remedy: {remedy}.", code)
     if isinstance(error, exceptions.EndpointConnectionError) and _on_this_machine(error.kwargs["endpoint_url"]):
         where = error.kwargs["endpoint_url"]
         return AwsError(

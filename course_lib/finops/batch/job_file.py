@@ -18,6 +18,14 @@ from course_lib.finops.ephemeral import Lease
 
 TOP = ("owner", "project", "expires_at", "region", "fleet", "job")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+# What TOML must have for a field, by the field's annotation; others are read by functions of their own.
+TYPES: dict[str, tuple[tuple[type, ...], str, str]] = {
+    "str": ((str,), "is no text", 'write it in quotes: "..."'),
+    "bool": ((bool,), "is neither true nor false", "write one of the two, without quotes"),
+    "int": ((int,), "is no whole number", "write it in digits, without quotes"),
+    "float": ((int, float), "is no number", "write it in digits, without quotes"),
+    "dict[str, str]": ((dict,), "is no table", 'write { NAME = "value" }'),
+}
 EXAMPLE_END = "2026-12-02T08:00:00Z"
 EXAMPLE = """\
 owner = "ada@example.org"
@@ -100,15 +108,18 @@ def read_job_file(path: Path) -> JobFile:
     end = told["expires_at"]
     if not isinstance(end, datetime):
         raise BatchError.of("expires_at", end, "is no moment", "write it without quotes: 2026-12-01T08:00:00Z")
-    lease = Lease(str(told["owner"]), str(told["project"]), end)
-    fleet = _fleet(dict(told["fleet"]), lease)
-    job, depends_on = _job(dict(told["job"]), lease, fleet)
-    return JobFile(str(told["region"]), fleet, job, depends_on)
+    for name in ("owner", "project", "region"):
+        _check_type(name, told[name], "str")
+    lease = Lease(told["owner"], told["project"], end)
+    fleet = _fleet(_table("[fleet]", told["fleet"]), lease)
+    job, depends_on = _job(_table("[job]", told["job"]), lease, fleet)
+    return JobFile(told["region"], fleet, job, depends_on)
 
 
 def _fleet(given: dict[str, Any], lease: Lease) -> Fleet:
     known, needed = _keys_of(Fleet)
     _check_keys("[fleet]", given, known, needed)
+    _check_types(given, Fleet)
     for name in ("instance_types", "subnets", "security_groups"):
         given[name] = _words(name, given[name])
     _check_purchase(given)
@@ -119,12 +130,11 @@ def _job(given: dict[str, Any], lease: Lease, fleet: Fleet) -> tuple[Job, tuple[
     known, needed = _keys_of(Job)
     known = (*known, "attempts", "depends_on")
     _check_keys("[job]", given, known, needed)
+    _check_types(given, Job)
     rules = given.pop("retry", None)
     attempts = given.pop("attempts", 1)
-    waits = tuple(Dependency(**_strict("[[job.depends_on]]", row, Dependency)) for row in given.pop("depends_on", ()))
-    parsed = (
-        SPOT_RULES if rules is None else tuple(ExitRule(**_strict("[[job.retry]]", row, ExitRule)) for row in rules)
-    )
+    waits = tuple(Dependency(**row) for row in _rows("[[job.depends_on]]", given.pop("depends_on", []), Dependency))
+    parsed = SPOT_RULES if rules is None else tuple(ExitRule(**row) for row in _rows("[[job.retry]]", rules, ExitRule))
     given["command"] = _words("command", given["command"])
     given["timeout"] = duration(given["timeout"])
     given["environment"] = {str(name): str(value) for name, value in given.get("environment", {}).items()}
@@ -140,9 +150,14 @@ def duration(text: object) -> timedelta:
         BatchError: for anything else.
     """
     number, unit = (text[:-1], text[-1:]) if isinstance(text, str) else ("", "")
-    if not number.replace(".", "", 1).isdigit() or unit not in UNITS:
+    if not (number.isascii() and number.replace(".", "", 1).isdigit()) or unit not in UNITS:
         raise BatchError.of("timeout", text, "is no duration", 'write it as "90s", "30m", "2h" or "1d"')
-    return timedelta(seconds=float(number) * UNITS[unit])
+    try:
+        return timedelta(seconds=float(number) * UNITS[unit])
+    except OverflowError:
+        raise BatchError.of(
+            "timeout", text, "is more than anything lasts", "say how long one attempt may take"
+        ) from None
 
 
 def _keys_of(kind: type) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -151,11 +166,32 @@ def _keys_of(kind: type) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(row.name for row in rows), tuple(needed)
 
 
-def _strict(where: str, row: object, kind: type) -> dict[str, Any]:
+def _table(where: str, row: object) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise BatchError.of(where, row, "is no table", f"write it as {where} with one key on each line")
-    _check_keys(where, row, *_keys_of(kind))
-    return row
+    return dict(row)
+
+
+def _rows(where: str, rows: object, kind: type) -> list[dict[str, Any]]:
+    if not isinstance(rows, list):
+        raise BatchError.of(where, rows, "is no list of tables", f"write {where} once for each")
+    tables = [_table(where, row) for row in rows]
+    for table in tables:
+        _check_keys(where, table, *_keys_of(kind))
+        _check_types(table, kind)
+    return tables
+
+
+def _check_types(given: Mapping[str, Any], kind: type) -> None:
+    for row in fields(kind):
+        if row.name in given:
+            _check_type(row.name, given[row.name], str(row.type).removesuffix(" | None"))
+
+
+def _check_type(name: str, value: object, annotation: str) -> None:
+    allowed, wrong, remedy = TYPES.get(annotation, ((object,), "", ""))
+    if not isinstance(value, allowed) or (isinstance(value, bool) and int in allowed):  # True is an int to Python
+        raise BatchError.of(name, value, wrong, remedy)
 
 
 def _check_keys(where: str, given: Mapping[str, Any], known: tuple[str, ...], needed: tuple[str, ...]) -> None:

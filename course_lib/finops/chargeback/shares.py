@@ -129,11 +129,12 @@ class Allocation:
         rows = [
             {
                 "name": share.name,
-                "kind": "team" if share in self.teams else "apart",
+                "kind": kind,
                 **{part: float(getattr(share, part)) for part in PARTS},
                 "total": float(share.total),
             }
-            for share in self.shares
+            for kind, shares in (("team", self.teams), ("apart", self.apart))
+            for share in shares
         ]
         return pd.DataFrame(rows, columns=["name", "kind", *PARTS, "total"])
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -104,4 +105,5 @@ def statement(allocation: Allocation, team: str, purpose: Purpose = "showback") 
 
 
 def _plain(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+    """Text that no Markdown reads as more: no cell's or line's end, no HTML, no link."""
+    return re.sub(r"([\\|<\[`])", r"\\\1", " ".join(text.splitlines()))

@@ -15,9 +15,10 @@ from course_lib.finops.compliance.retention import bucket_lifecycle
 from course_lib.finops.emergency import make_plan
 from course_lib.finops.ephemeral import GROUP, sweep
 from course_lib.finops.guardrails import PREFIX, Guardrails, PlannedLaunch, check_quota, needed_roles, quota_line
-from course_lib.finops.iam import Launch, evaluate_all, requests_for_run_instances
+from course_lib.finops.iam import Caller, Launch, evaluate_all, requests_for_run_instances
 
 LAUNCH_POLICIES = (f"{PREFIX}researcher", f"{PREFIX}launcher")
+ENDLESS = {"owner": "somebody", "project": "anything"}  # all that a launch needs, but its end
 MOST_NAMED = 3  # things that an evidence names one by one
 Told = tuple[State, str]
 
@@ -85,6 +86,8 @@ def budget(place: Place) -> Told:
             continue
         which = {**me, "BudgetName": one["BudgetName"]}
         for alert in listed(client, "describe_notifications_for_budget", "Notifications", **which):
+            if alert.get("ComparisonOperator") != "GREATER_THAN":
+                continue  # tells when little is spent
             plain = {key: value for key, value in alert.items() if key != "NotificationState"}
             asked = {**which, "Notification": plain}
             people = listed(client, "describe_subscribers_for_notification", "Subscribers", **asked)
@@ -101,7 +104,7 @@ def quota(place: Place) -> Told:
 
 
 def launch_policy(place: Place) -> Told:
-    """One of the launch policies is attached, and IAM's rules say that it refuses a launch without tags.
+    """One of the launch policies is attached, and IAM's rules say that it refuses a launch that has no end.
 
     A policy with other names does as well, but no program can tell that its author meant this.
     """
@@ -116,14 +119,16 @@ def launch_policy(place: Place) -> Told:
     for name, one in found.items():
         asked = {"PolicyArn": one["Arn"], "VersionId": one["DefaultVersionId"]}
         told = (read(iam, "get_policy_version", **asked) or {})["PolicyVersion"]["Document"]
-        launch = Launch(place.launch.instance_type, place.launch.region)
-        requests = requests_for_run_instances(f"arn:aws:iam::{place.number}:user/somebody", launch)
-        if evaluate_all([told], requests).allowed:
-            return "missing", f"{name} allows a launch without tags"
+        for tags in ({}, ENDLESS):
+            both = {"instance": tags, "volume": tags}
+            launch = Launch(place.launch.instance_type, place.launch.region, both)
+            who = Caller(f"arn:aws:iam::{place.number}:user/{ENDLESS['owner']}", ENDLESS)
+            if evaluate_all([told], requests_for_run_instances(who, launch)).allowed:
+                return "missing", f"{name} allows a launch {'without an end' if tags else 'without tags'}"
     attached = [name for name, one in found.items() if one["AttachmentCount"]]
     if not attached:
         return "missing", f"{', '.join(found)} is attached to nobody"
-    return "done", f"{', '.join(attached)} is attached and refuses a launch without tags"
+    return "done", f"{', '.join(attached)} is attached and refuses a launch without tags and one without an end"
 
 
 def ends(place: Place) -> Told:

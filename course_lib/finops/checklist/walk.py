@@ -86,12 +86,15 @@ def walk(
         items: names of items; all when left out.
 
     Raises:
-        FinopsError: for an item that there is not.
+        FinopsError: for an item that there is not, or an empty list of items or regions.
         AwsError: if AWS tells neither who asks nor its time.
     """
     chosen = _chosen(items)
     caller = who_calls(account)
     where = None if regions is None else tuple(sorted(set(regions)))
+    if where == () or not chosen:  # complete, with nothing looked at
+        what = "regions" if where == () else "items"
+        raise FinopsError.of(what, [], "is empty", "leave it out for all")
     place = Place(account, caller.arn, caller.account, caller.now, launch, where)
     return Checklist(place.number, place.now, launch, tuple(_step(item, place) for item in chosen))
 

@@ -17,6 +17,7 @@ import urllib.error
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -86,8 +87,8 @@ def find(folder: Path) -> Running | None:
     try:
         running = Running(**json.loads((folder / FILE).read_text()))
         running.door.now()
-    except (OSError, ValueError, TypeError, urllib.error.URLError):
-        return None
+    except (OSError, ValueError, TypeError, KeyError, urllib.error.URLError, HTTPException):
+        return None  # something else may have taken the port since
     return running
 
 

@@ -46,6 +46,20 @@ def shutdown_behavior(account: Any, call: ApiCall) -> dict[str, Any] | None:
     return {}
 
 
+def check_stop(account: Any, call: ApiCall) -> None:
+    """Refuse to stop what EC2 can't: a spot instance, unless its request is a persistent one; moto stops it."""
+    from moto.ec2.models import ec2_backends
+
+    owner = account_of(call)
+    requests = ec2_backends[owner][call.region].spot_instance_requests.values()
+    again = {request.instance_id for request in requests if request.type == "persistent"}
+    for asked in call.parameters.get("InstanceIds", ()):
+        instance = None if asked in again else moto_instance(owner, call.region, asked)
+        if instance is not None and instance.lifecycle == "spot" and not getattr(instance, "starts_again", False):
+            said = f"You can't stop the Spot Instance '{asked}': it belongs to a one-time Spot Instance request."
+            raise ApiError("UnsupportedOperation", said)
+
+
 def check_replay(call: ApiCall, body: bytes) -> None:
     """Refuse to repeat the answer to a launch whose instances have all ended, as EC2 does."""
     found = [moto_instance(account_of(call), call.region, one.decode()) for one in dict.fromkeys(IDS.findall(body))]
@@ -61,6 +75,10 @@ def after_run(account: Any, call: ApiCall, status: int, headers: dict[str, str],
     if call.parameters.get("DisableApiTermination"):  # moto takes it from ModifyInstanceAttribute only
         for instance in ids:
             moto_instance(owner, call.region, instance).disable_api_termination = True
+    spot = (call.parameters.get("InstanceMarketOptions") or {}).get("SpotOptions") or {}
+    if spot.get("SpotInstanceType") == "persistent":  # moto makes no request for it
+        for instance in ids:
+            moto_instance(owner, call.region, instance).starts_again = True
     data = str(call.parameters.get("UserData", ""))
     account.guests.booted(owner, call.region, ids, data, account.clock.now())
 

@@ -24,7 +24,7 @@ from course_lib.finops.cloud.cost_explorer import (
 )
 from course_lib.finops.cloud.cost_forecast import cost_forecast
 from course_lib.finops.cloud.functions import after_invoke
-from course_lib.finops.cloud.instances import after_run, after_stop, shutdown_behavior
+from course_lib.finops.cloud.instances import after_run, after_stop, check_stop, shutdown_behavior
 from course_lib.finops.cloud.launch_check import check_launch
 from course_lib.finops.cloud.managed_policies import load_policy
 from course_lib.finops.cloud.pricing_calls import attribute_values, describe_services, products
@@ -81,6 +81,7 @@ BEFORE: dict[str, Callable[[Any, ApiCall], dict[str, Any] | None]] = {
     "ec2.DeleteTags": owners.check_resources,
     "ec2.RunInstances": check_launch,
     "ec2.StartInstances": quotas.check_start,
+    "ec2.StopInstances": check_stop,
     "ec2.ModifyInstanceAttribute": shutdown_behavior,
     "ec2.DescribeCapacityBlockOfferings": block_offerings,
     "ec2.DescribeSpotPriceHistory": spot_price_history,

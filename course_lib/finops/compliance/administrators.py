@@ -19,8 +19,12 @@ WANTED = ("User", "Role", "Group", "LocalManagedPolicy")
 OURS_NOT = "/aws-service-role/"
 
 
+# With a second factor, too: to deny everything without one is usual, and makes an administrator no less of one.
+CIRCUMSTANCES: tuple[dict[str, str], ...] = ({}, {"aws:MultiFactorAuthPresent": "true", "aws:MultiFactorAuthAge": "0"})
+
+
 def probes(number: str) -> tuple[tuple[str, str], ...]:
-    """Actions and resources of five services; whoever may do all of them, unconditionally, may do everything.
+    """Actions and resources of five services; whoever may do all of them in one of the `CIRCUMSTANCES` is meant.
 
     Args:
         number: the account's, 12 digits.
@@ -36,7 +40,7 @@ def probes(number: str) -> tuple[tuple[str, str], ...]:
 
 
 def may_do_everything(policies: Policies, principal: str, number: str) -> bool:
-    """Whether a principal's identity policies and boundary allow each of `probes` without any condition key.
+    """Whether a principal's identity policies and boundary allow each of `probes`, in one of the `CIRCUMSTANCES`.
 
     Args:
         policies: the principal's.
@@ -46,8 +50,10 @@ def may_do_everything(policies: Policies, principal: str, number: str) -> bool:
     Raises:
         FinopsError: for a document that breaks the policy language.
     """
-    requests = (Request(principal, action, resource) for action, resource in probes(number))
-    return all(evaluate(policies, request).allowed for request in requests)
+    return any(
+        all(evaluate(policies, Request(principal, *probe, keys)).allowed for probe in probes(number))
+        for keys in CIRCUMSTANCES
+    )
 
 
 def administrators(account: Account) -> Iterator[Finding]:

@@ -44,7 +44,7 @@ class Check:
 _LIST = ("s3:ListAllMyBuckets", "s3:GetBucketLocation")
 _LIFECYCLE = ("s3:GetLifecycleConfiguration", "s3:GetBucketVersioning")
 _HELD = ("ec2:DescribeInstances", "ec2:DescribeVolumes", "ec2:DescribeSnapshots", "logs:DescribeLogGroups")
-_TRAIL = ("cloudtrail:DescribeTrails", "cloudtrail:GetTrailStatus")
+_TRAIL = ("cloudtrail:DescribeTrails", "cloudtrail:GetEventSelectors", "cloudtrail:GetTrailStatus")
 _SHARED = ("ec2:DescribeSnapshots", "ec2:DescribeSnapshotAttribute")
 _KEYS = ("iam:ListUsers", "iam:ListAccessKeys")
 _USED = (*_KEYS, "iam:GetAccessKeyLastUsed", "iam:ListRoles", "iam:GetRole")
@@ -63,7 +63,8 @@ CHECKS: tuple[Check, ...] = (
           (*_LIST, "s3:GetEncryptionConfiguration")),
     Check("bucket-tls", "each bucket refuses plain HTTP", "encryption", "bucket", encryption.bucket_tls_only,
           (*_LIST, "s3:GetBucketPolicy")),
-    Check("trail-everywhere", "a trail records every region", "logging", "account", trails.trail_everywhere, _TRAIL),
+    Check("trail-everywhere", "a trail records every region's management events", "logging", "account",
+          trails.trail_everywhere, _TRAIL),
     Check("trail-validated", "each trail proves that its logs are unchanged", "logging", "account",
           trails.trail_validated, _TRAIL[:1]),
     Check("bucket-access-log", "each bucket's requests are logged", "logging", "bucket", trails.bucket_access_log,

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from course_lib.finops.compliance.facts import Bucket, Region, read
 from course_lib.finops.compliance.results import Finding, verdict
 from course_lib.finops.errors import FinopsError
-from course_lib.finops.iam import Outcome, Policies, Request, evaluate
+from course_lib.finops.iam import Match, Outcome, Policies, Request, evaluate
 
 NO_ENCRYPTION = "ServerSideEncryptionConfigurationNotFoundError"
 
@@ -77,23 +77,37 @@ def bucket_tls_only(bucket: Bucket) -> Iterator[Finding]:
         yield Finding("failed", bucket.name, "it has no policy, so plain HTTP is served", remedy)
         return
     try:
-        left = [action for action, resource in _plain_requests(bucket.name) if not _denies(bucket, action, resource)]
+        open_ = [action for action, resource in _plain_requests(bucket.name) if not _denies(bucket, action, resource)]
     except FinopsError as error:  # the policy language has corners that our parser refuses
         yield Finding("unseen", bucket.name, f"its policy can't be judged: {error}", "read the policy yourself")
         return
+    left = list(dict.fromkeys(open_))
     told = f"its policy serves {', '.join(left)} over plain HTTP" if left else "its policy denies plain HTTP"
     yield verdict(not left, bucket.name, told, remedy)
 
 
 def _plain_requests(name: str) -> tuple[tuple[str, str], ...]:
     arn = f"arn:aws:s3:::{name}"
-    return (("s3:GetObject", f"{arn}/any/key"), ("s3:PutObject", f"{arn}/any/key"), ("s3:ListBucket", arn))
+    objects = (f"{arn}/any/key", f"{arn}/0.txt")  # a policy may spare one of them by a pattern, hardly both
+    actions = ("s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:DeleteObject")
+    return (*((action, one) for action in actions for one in objects), ("s3:ListBucket", arn))
 
 
 def _denies(bucket: Bucket, action: str, resource: str) -> bool:
-    """Whether the policy explicitly denies a request over plain HTTP by the account's own root, whom it may least."""
+    """Whether the policy explicitly denies a request over plain HTTP by the account's own root, and by a stranger.
+
+    A statement with further conditions (all addresses but some, all endpoints but one) or with NotResource has
+    exceptions, which a request that lacks those keys doesn't show; such a statement does not count.
+    """
     number = bucket.account.number
-    request = Request(
-        f"arn:aws:iam::{number}:root", action, resource, {"aws:SecureTransport": "false"}, resource_account=number
-    )
-    return evaluate(Policies(resource=bucket.policy), request).outcome is Outcome.EXPLICIT_DENY
+    for caller in (f"arn:aws:iam::{number}:root", "*"):
+        request = Request(caller, action, resource, {"aws:SecureTransport": "false"}, resource_account=number)
+        decision = evaluate(Policies(resource=bucket.policy), request)
+        if decision.outcome is not Outcome.EXPLICIT_DENY or not any(map(_without_exception, decision.statements)):
+            return False
+    return True
+
+
+def _without_exception(match: Match) -> bool:
+    keys = {one.condition.key.lower() for one in match.checks}
+    return keys <= {"aws:securetransport"} and not match.statement.not_resource

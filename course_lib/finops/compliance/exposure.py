@@ -8,13 +8,16 @@ Source: https://docs.aws.amazon.com/config/latest/developerguide/managed-rules-b
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import collapse_addresses, ip_network
 from typing import Any
 
 from course_lib.finops.compliance.facts import Bucket, Region, listed
 from course_lib.finops.compliance.results import Finding, verdict
 
 FLAGS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
-WORLD = ("0.0.0.0/0", "::/0")
+# What counts as the whole world: half of the addresses that the internet has. 2000::/3 is all of IPv6's that are given
+# out: https://www.iana.org/assignments/ipv6-address-space/
+WORLD = (ip_network("0.0.0.0/0"), ip_network("2000::/3"))
 
 
 def bucket_private(bucket: Bucket) -> Iterator[Finding]:
@@ -60,9 +63,15 @@ def imdsv2(region: Region) -> Iterator[Finding]:
 
 
 def _to_world(rule: dict[str, Any]) -> bool:
-    ranges = [one.get("CidrIp") for one in rule.get("IpRanges", ())]
-    ranges += [one.get("CidrIpv6") for one in rule.get("Ipv6Ranges", ())]
-    return any(one in WORLD for one in ranges)
+    """Whether a rule's ranges together hold at least half of the world: 0.0.0.0/1 and 128.0.0.0/1 are 0.0.0.0/0."""
+    ranges = [ip_network(one["CidrIp"], strict=False) for one in rule.get("IpRanges", ())]
+    ranges += [ip_network(one["CidrIpv6"], strict=False) for one in rule.get("Ipv6Ranges", ())]
+    for world in WORLD:
+        near = [one for one in ranges if one.version == world.version and one.overlaps(world)]
+        held: list[Any] = [world if world.prefixlen >= one.prefixlen else one for one in near]
+        if 2 * sum(one.num_addresses for one in collapse_addresses(held)) >= world.num_addresses:
+            return True
+    return False
 
 
 def _ports(rule: dict[str, Any]) -> tuple[str, set[int] | None]:

@@ -157,7 +157,16 @@ class Bucket:
     @cached_property
     def versioned(self) -> bool:
         """Whether it keeps what is overwritten and deleted."""
-        return (self.ask("get_bucket_versioning") or {}).get("Status") == "Enabled"
+        return self._versioning == "Enabled"
+
+    @cached_property
+    def has_versions(self) -> bool:
+        """Whether old versions may lie in it: those from before versioning was suspended stay."""
+        return self._versioning in ("Enabled", "Suspended")
+
+    @cached_property
+    def _versioning(self) -> str:
+        return str((self.ask("get_bucket_versioning") or {}).get("Status", ""))
 
 
 @dataclass

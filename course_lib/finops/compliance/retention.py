@@ -14,19 +14,19 @@ from course_lib.finops.compliance.results import Finding, verdict
 
 
 def bucket_lifecycle(bucket: Bucket) -> Iterator[Finding]:
-    """A rule that is switched on deletes objects; in a versioned bucket one also deletes the versions behind them.
+    """A rule that is switched on deletes objects; where there are or were versions, one also deletes those.
 
     Stricter than AWS Config, which asks for any rule: one that only moves objects to cheaper storage deletes nothing.
     """
     expires = any({"Days", "Date"} & set(rule.get("Expiration", {})) for rule in bucket.lifecycle)
     forgets = any("NoncurrentDays" in rule.get("NoncurrentVersionExpiration", {}) for rule in bucket.lifecycle)
     lacking = [] if expires else ["no rule deletes objects"]
-    if bucket.versioned and not forgets:
+    if bucket.has_versions and not forgets:
         lacking.append("old versions stay forever")
     yield verdict(
         not lacking,
         bucket.name,
-        "; ".join(lacking) or "objects expire" + (", and old versions too" if bucket.versioned else ""),
+        "; ".join(lacking) or "objects expire" + (", and old versions too" if bucket.has_versions else ""),
         "add a lifecycle rule with Expiration, and NoncurrentVersionExpiration where versions are kept",
     )
 

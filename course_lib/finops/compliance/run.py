@@ -18,6 +18,7 @@ from course_lib.finops.compliance.report import Report
 from course_lib.finops.compliance.results import GLOBAL, Finding, Result, Settings
 
 WORKERS = 8  # regions and buckets at a time
+WHOLE = "regional-things"  # claims something of the regions in which there should be nothing
 MAY_READ = "let the auditor's role make this call (see `read_only_policy`), and look again"
 
 
@@ -34,7 +35,8 @@ def look(
         account: whose.
         settings: the limits.
         regions: where to look at what belongs to a region; every enabled region when left out. Buckets, users and
-            trails are looked at wherever they are.
+            trails are looked at wherever they are. Residency can't be judged from some regions alone: the others are
+            then told of as unseen.
         checks: names of checks; all when left out.
 
     Raises:
@@ -57,6 +59,8 @@ def look(
         waiting = [pool.submit(job) for job in jobs]
         found = _buckets(pool, whole, _of(chosen, "bucket"))
         found += [result for job in waiting for result in job.result()]
+    if regions is not None and settings.allowed_regions and any(check.name == WHOLE for check in chosen):
+        found += _not_looked_at(account, where)
     found += _nothing_found(chosen, found, settings)
     order = {check.name: position for position, check in enumerate(CHECKS)}
     found.sort(key=lambda one: (order[one.check], one.region, one.resource))
@@ -125,6 +129,16 @@ def _judged(check: Check, subject: Any, region: str, whole: str) -> Iterator[Res
 
 def _result(check: Check, region: str, finding: Finding) -> Result:
     return Result(check.name, region, finding.status, finding.resource, finding.evidence, finding.remedy)
+
+
+def _not_looked_at(account: Clients, where: list[str]) -> list[Result]:
+    """One result if regions were left out: of what lies outside the allowed regions, they know."""
+    try:
+        others = sorted(set(usable_regions(account)) - set(where))
+    except AwsError as error:
+        return [Result(WHOLE, GLOBAL, "unseen", "other regions", str(error), MAY_READ)]
+    told = f"{len(others)} regions were not looked at, among them {', '.join(others[:3])}"
+    return [Result(WHOLE, GLOBAL, "unseen", "other regions", told, "look at every region")] if others else []
 
 
 def _nothing_found(checks: tuple[Check, ...], found: list[Result], settings: Settings) -> list[Result]:

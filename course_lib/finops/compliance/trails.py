@@ -14,21 +14,19 @@ from course_lib.finops.aws import AwsError
 from course_lib.finops.compliance.facts import Account, Bucket, Region, listed, read
 from course_lib.finops.compliance.results import Finding, verdict
 
+GOOD = ("all regions", "recording")
+
 
 def trail_everywhere(account: Account) -> Iterator[Finding]:
-    """One trail records every region, and is recording now."""
-    trails = _trails(account)
-    good = [trail["Name"] for trail in trails if trail.get("IsMultiRegionTrail") and _records(account, trail)]
-    told = ", ".join(
-        f"{trail['Name']} ({'all regions' if trail.get('IsMultiRegionTrail') else 'one region'}, "
-        f"{'recording' if _records(account, trail) else 'stopped'})"
-        for trail in trails
-    )
+    """One trail records every region's management events, all of them, and is recording now."""
+    states = {trail["Name"]: _state(account, trail) for trail in _trails(account)}
+    told = ", ".join(f"{name} ({', '.join(words)})" for name, words in states.items())
     yield verdict(
-        bool(good),
+        list(GOOD) in states.values(),
         "CloudTrail",
         told or "there is no trail",
-        "make a trail with --is-multi-region-trail into a bucket that its readers can't write to, and start it",
+        "make a trail with --is-multi-region-trail into a bucket that its readers can't write to, with all management "
+        "events, and start it",
     )
 
 
@@ -61,7 +59,12 @@ def bucket_access_log(bucket: Bucket) -> Iterator[Finding]:
 def flow_logs(region: Region) -> Iterator[Finding]:
     """Each VPC has an active flow log, also the default one that AWS made."""
     logs = listed(region.ec2, "describe_flow_logs", "FlowLogs")
-    watched = {log["ResourceId"] for log in logs if log.get("FlowLogStatus") == "ACTIVE"}
+    # FlowLogStatus is ACTIVE for every flow log that there is; whether the records arrive is told apart from it.
+    watched = {
+        log["ResourceId"]
+        for log in logs
+        if log.get("FlowLogStatus") == "ACTIVE" and log.get("DeliverLogsStatus") != "FAILED"
+    }
     for network in listed(region.ec2, "describe_vpcs", "Vpcs"):
         name = network["VpcId"]
         kind = "default VPC" if network.get("IsDefault") else "VPC"
@@ -79,9 +82,41 @@ def _trails(account: Account) -> list[dict[str, Any]]:
     return list(told.get("trailList", ()))
 
 
-def _records(account: Account, trail: dict[str, Any]) -> bool:
+def _state(account: Account, trail: dict[str, Any]) -> list[str]:
+    """What a trail records and whether it does; `GOOD` if that is everything, everywhere, now."""
     client = account.clients.client("cloudtrail", region=trail.get("HomeRegion"))
-    return bool((read(client, "get_trail_status", Name=trail["TrailARN"]) or {}).get("IsLogging"))
+    status = read(client, "get_trail_status", Name=trail["TrailARN"]) or {}
+    found = ["all regions" if trail.get("IsMultiRegionTrail") else "one region"]
+    found.append("recording" if status.get("IsLogging") else "stopped")
+    if lost := status.get("LatestDeliveryError"):
+        found.append(f"not delivered: {lost}")
+    told = read(client, "get_event_selectors", TrailName=trail["TrailARN"]) or {}
+    if not _whole(told.get("EventSelectors") or [], told.get("AdvancedEventSelectors") or []):
+        found.append("not all management events")
+    return found
+
+
+def _whole(plain: list[dict[str, Any]], advanced: list[dict[str, Any]]) -> bool:
+    """Whether selectors let every management event in, reads and writes of every service; none at all do.
+
+    Source: https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_EventSelector.html
+    """
+    return (
+        not (plain or advanced)
+        or any(
+            one.get("IncludeManagementEvents", True)
+            and one.get("ReadWriteType", "All") == "All"
+            and not one.get("ExcludeManagementEventSources")
+            for one in plain
+        )
+        or any(
+            all(
+                each["Field"] == "eventCategory" and each.get("Equals") == ["Management"]
+                for each in one["FieldSelectors"]
+            )
+            for one in advanced
+        )
+    )
 
 
 def _logs_to(one: Bucket, target: Bucket) -> bool:

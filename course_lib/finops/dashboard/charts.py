@@ -56,11 +56,12 @@ def bars(
     Args:
         label: the sentence for who can't see it.
         days: the first day of each bar.
-        stacks: USD by series and bar, shape (series, bars); the first series stands at the bottom.
+        stacks: USD by series and bar, shape (series, bars); the first series stands at the bottom. What is below 0
+            (a refund) is not drawn.
         open_bars: how many at the end are not complete; drawn paler.
         marks: (first, last) bars under a mark, such as an anomaly's.
     """
-    sums = [sum(column) for column in zip(*stacks, strict=True)] or [0.0] * len(days)
+    sums = [sum(max(usd, 0.0) for usd in column) for column in zip(*stacks, strict=True)]
     scale = Scale.up_to(max(sums, default=0.0))
     pitch = (WIDTH - LEFT - RIGHT) / max(1, len(days))
     width = max(1.0, pitch * 0.82)

@@ -150,7 +150,10 @@ def _budget(told: dict[str, Any]) -> BudgetState:
     if not scope and told.get("FilterExpression"):
         scope = "filtered by an expression"
     spent = told.get("CalculatedSpend", {}).get("ActualSpend", {}).get("Amount")
-    limit = float(told["BudgetLimit"]["Amount"])
+    limit, unit = float(told["BudgetLimit"]["Amount"]), told["BudgetLimit"].get("Unit", "USD")
+    if unit != "USD":
+        remedy = "make one in US dollars"
+        raise FinopsError.of(f"the unit of the budget {told['BudgetName']}", unit, "is not USD, as the page is", remedy)
     return BudgetState(told["BudgetName"], limit, scope or WHOLE, None if spent is None else float(spent))
 
 

@@ -30,12 +30,13 @@ def runs_part(data: DashboardData) -> Markup:
     if not leases:
         pieces.append(element("p", "No instance runs."))
     else:
+        unknown = running.unknown("owner")
         owners = [
             (
                 name(owner, "nobody: untagged"),
                 str(sum(one.instance.owner == owner for one in leases)),
-                usd(hourly),
-                usd(24 * hourly),
+                "unknown" if (owner,) in unknown else usd(hourly),
+                "unknown" if (owner,) in unknown else usd(24 * hourly),
                 element("strong", str(endless)) if (endless := _endless(leases, owner, running.now)) else "0",
             )
             for (owner,), hourly in running.by("owner").items()
@@ -98,7 +99,7 @@ def chargeback_part(data: DashboardData) -> Markup:
             element("strong", usd(one.total)),
             charts.share(f"{one.name}'s share", float(one.total / found.bill) if found.bill else 0.0),
         )
-        for one in found.shares
+        for one in (*found.teams[:MOST], *found.apart)
     ]
     caption = f"{', '.join(found.months) or 'no month'} by {found.by}, {found.cost} in {found.currency}"
     wide = table(caption, (found.by, *used, "total", "of the bill"), rows, numbers=range(1, len(used) + 2))
@@ -106,7 +107,7 @@ def chargeback_part(data: DashboardData) -> Markup:
         f"{usd(found.allocated)} allocated + {usd(found.idle)} idle + {usd(found.unallocated)} unallocated + "
         f"{usd(found.credits)} left of credits = {usd(found.bill)} {found.currency}: every cent has one place."
     )
-    return joined([wide, element("p", sums)])
+    return joined([wide, *_left_out(len(found.teams)), element("p", sums)])
 
 
 def advice_part(data: DashboardData) -> Markup:

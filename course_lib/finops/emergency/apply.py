@@ -1,6 +1,9 @@
 """Carrying out the plan of an emergency shutdown: first what starts instances, then the instances.
 
-The order matters: an Auto Scaling group or a Batch queue that is still at work replaces what ends.
+The order matters: an Auto Scaling group or a Batch queue that is still at work replaces what ends. What is blocked is
+kept from starting, and ends nothing that the plan does not name: its instances end one by one, the protected ones not.
+Only a group without protected instances is also set to 0. To let a group start instances again, raise its sizes and
+resume its process Launch: https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-suspend-resume-processes.html
 """
 
 from __future__ import annotations
@@ -83,7 +86,12 @@ def carry_out(account: Clients, plan: EmergencyPlan, typed: str) -> EmergencyRep
     gone: list[Machine] = []
     for region in sorted({machine.region for machine in plan.machines}):
         planned = [machine for machine in plan.machines if machine.region == region]
-        still, changed = _unchanged(account, region, planned)
+        try:
+            still, changed = _unchanged(account, region, planned)
+        except AwsError as unseen:  # nobody knows what is there now, so nothing ends, and that is a failure
+            ended += [Outcome(machine.id, region, False, str(unseen)) for machine in planned if not machine.protected]
+            left += [Outcome(machine.id, region, False, "protected") for machine in planned if machine.protected]
+            continue
         left += changed
         ec2 = account.client("ec2", region=region)
         for one, error in end_instances(ec2, [machine.id for machine in still], "terminate").items():
@@ -97,10 +105,7 @@ def carry_out(account: Clients, plan: EmergencyPlan, typed: str) -> EmergencyRep
 
 def _unchanged(account: Clients, region: str, planned: list[Machine]) -> tuple[list[Machine], list[Outcome]]:
     """Which of the planned instances are still there and still unprotected, and what became of the others."""
-    try:
-        now = {machine.id: machine for machine in machines(account, region)}
-    except AwsError as error:
-        return [], [Outcome(machine.id, region, False, str(error)) for machine in planned]
+    now = {machine.id: machine for machine in machines(account, region)}
     still, changed = [], []
     for machine in planned:
         if machine.protected or (machine.id in now and now[machine.id].protected):
@@ -123,16 +128,35 @@ def _block(account: Clients, starter: Starter) -> Outcome:
 
 def _block_group(account: Clients, starter: Starter) -> None:
     groups: Any = account.client("autoscaling", region=starter.region)
-    groups.update_auto_scaling_group(AutoScalingGroupName=starter.id, MinSize=0, MaxSize=0, DesiredCapacity=0)
+    # A scheduled action may raise the sizes again; without this process that starts nothing.
+    groups.suspend_processes(AutoScalingGroupName=starter.id, ScalingProcesses=["Launch"])
+    found = groups.describe_auto_scaling_groups(AutoScalingGroupNames=[starter.id])["AutoScalingGroups"]
+    members = {one["InstanceId"] for group in found for one in group["Instances"]}
+    if not any(machine.protected and machine.id in members for machine in machines(account, starter.region)):
+        groups.update_auto_scaling_group(AutoScalingGroupName=starter.id, MinSize=0, MaxSize=0, DesiredCapacity=0)
 
 
 def _block_queue(account: Clients, starter: Starter) -> None:
     account.client("batch", region=starter.region).update_job_queue(jobQueue=starter.id, state="DISABLED")
 
 
-def _block_fleet(account: Clients, starter: Starter) -> None:
+def _block_spot_fleet(account: Clients, starter: Starter) -> None:
     ec2 = account.client("ec2", region=starter.region)
-    ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=[starter.id], TerminateInstances=True)
+    told = ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=[starter.id], TerminateInstances=False)
+    _check(told.get("UnsuccessfulFleetRequests"))
+
+
+def _block_fleet(account: Clients, starter: Starter) -> None:
+    told = account.client("ec2", region=starter.region).delete_fleets(FleetIds=[starter.id], TerminateInstances=False)
+    _check(told.get("UnsuccessfulFleetDeletions"))
+
+
+def _check(refused: list[dict[str, Any]] | None) -> None:
+    """Raise what an answer tells as a refusal among successes, as boto3 raises an error."""
+    from botocore.exceptions import ClientError
+
+    for one in refused or ():
+        raise ClientError({"Error": one["Error"]}, "")
 
 
 def _block_request(account: Clients, starter: Starter) -> None:
@@ -143,6 +167,7 @@ def _block_request(account: Clients, starter: Starter) -> None:
 BLOCKS: dict[str, Callable[[Clients, Starter], None]] = {
     "auto scaling group": _block_group,
     "batch queue": _block_queue,
-    "spot fleet": _block_fleet,
+    "spot fleet": _block_spot_fleet,
+    "fleet": _block_fleet,
     "spot request": _block_request,
 }

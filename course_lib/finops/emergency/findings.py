@@ -9,6 +9,8 @@ from course_lib.catalog import CatalogError, instance
 from course_lib.finops.aws import Clients, living_instances, one_line, pages, tags_of
 from course_lib.finops.ephemeral import is_protected
 
+AT_WORK = ("submitted", "active", "modifying")  # states of a fleet
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -70,37 +72,88 @@ def machines(account: Clients, region: str) -> list[Machine]:
     return [_machine(found, region) for found in living_instances(account, region)]
 
 
-def starters(account: Clients, region: str) -> list[Starter]:
-    """Everything in a region that would start instances again.
+def groups(account: Clients, region: str) -> list[Starter]:
+    """The Auto Scaling groups of a region that may start instances.
 
     Raises:
-        AwsError: if it can't be listed.
+        AwsError: if they can't be listed.
     """
-    found = []
-    groups = account.client("autoscaling", region=region)
-    for page in pages(groups, "describe_auto_scaling_groups", f"listing Auto Scaling groups in {region}"):
-        for group in page["AutoScalingGroups"]:
-            if group["MaxSize"] or group["DesiredCapacity"]:
-                protected = is_protected(tags_of(group.get("Tags")))
-                found.append(Starter("auto scaling group", group["AutoScalingGroupName"], region, protected))
+    asked: Any = account.client("autoscaling", region=region)
+    return [
+        Starter("auto scaling group", group["AutoScalingGroupName"], region, is_protected(tags_of(group.get("Tags"))))
+        for page in pages(asked, "describe_auto_scaling_groups", f"listing Auto Scaling groups in {region}")
+        for group in page["AutoScalingGroups"]
+        if (group["MaxSize"] or group["DesiredCapacity"]) and not launch_suspended(group)
+    ]
+
+
+def launch_suspended(group: dict[str, Any]) -> bool:
+    """Whether an Auto Scaling group starts nothing, whatever its size and its scheduled actions say."""
+    return "Launch" in {process["ProcessName"] for process in group.get("SuspendedProcesses") or ()}
+
+
+def queues(account: Clients, region: str) -> list[Starter]:
+    """The Batch queues of a region that are open.
+
+    Raises:
+        AwsError: if they can't be listed.
+    """
     batch = account.client("batch", region=region)
-    for page in pages(batch, "describe_job_queues", f"listing Batch queues in {region}"):
-        for queue in page["jobQueues"]:
-            if queue["state"] == "ENABLED":
-                found.append(
-                    Starter("batch queue", queue["jobQueueName"], region, is_protected(queue.get("tags") or {}))
-                )
+    return [
+        Starter("batch queue", queue["jobQueueName"], region, is_protected(queue.get("tags") or {}))
+        for page in pages(batch, "describe_job_queues", f"listing Batch queues in {region}")
+        for queue in page["jobQueues"]
+        if queue["state"] == "ENABLED"
+    ]
+
+
+def fleets(account: Clients, region: str) -> list[Starter]:
+    """The spot fleets and EC2 fleets of a region that keep up a number of instances, or still reach for one.
+
+    Raises:
+        AwsError: if they can't be listed.
+    """
     ec2 = account.client("ec2", region=region)
-    for page in pages(ec2, "describe_spot_fleet_requests", f"listing spot fleets in {region}"):
-        for fleet in page["SpotFleetRequestConfigs"]:
-            if fleet["SpotFleetRequestState"] in ("submitted", "active", "modifying"):
-                found.append(Starter("spot fleet", fleet["SpotFleetRequestId"], region, False))
-    waiting = [{"Name": "state", "Values": ["open", "active"]}, {"Name": "type", "Values": ["persistent"]}]
-    for page in pages(ec2, "describe_spot_instance_requests", f"listing spot requests in {region}", Filters=waiting):
-        for request in page["SpotInstanceRequests"]:
-            protected = is_protected(tags_of(request.get("Tags")))
-            found.append(Starter("spot request", request["SpotInstanceRequestId"], region, protected))
-    return found
+    found = [
+        Starter("spot fleet", fleet["SpotFleetRequestId"], region, is_protected(tags_of(fleet.get("Tags"))))
+        for page in pages(ec2, "describe_spot_fleet_requests", f"listing spot fleets in {region}")
+        for fleet in page["SpotFleetRequestConfigs"]
+        if fleet["SpotFleetRequestState"] in AT_WORK
+    ]
+    return found + [
+        Starter("fleet", fleet["FleetId"], region, is_protected(tags_of(fleet.get("Tags"))))
+        for page in pages(ec2, "describe_fleets", f"listing fleets in {region}")
+        for fleet in page["Fleets"]
+        if fleet["FleetState"] in AT_WORK and fleet["Type"] != "instant"  # which starts what it starts at once
+    ]
+
+
+def requests(account: Clients, region: str) -> list[Starter]:
+    """The spot requests of a region that would start an instance: those that wait, and those that start it again.
+
+    Raises:
+        AwsError: if they can't be listed.
+    """
+    ec2 = account.client("ec2", region=region)
+    # "disabled" is a persistent one whose instance was stopped
+    waiting = [{"Name": "state", "Values": ["open", "active", "disabled"]}]
+    found = [
+        request
+        for page in pages(ec2, "describe_spot_instance_requests", f"listing spot requests in {region}", Filters=waiting)
+        for request in page["SpotInstanceRequests"]
+        if request["State"] == "open" or request["Type"] == "persistent"
+    ]
+    # canceling may end an instance that EC2 has stopped, so a protected one protects its request
+    spared = {machine.id for machine in machines(account, region) if machine.protected} if found else set()
+    return [
+        Starter(
+            "spot request",
+            request["SpotInstanceRequestId"],
+            region,
+            is_protected(tags_of(request.get("Tags"))) or request.get("InstanceId") in spared,
+        )
+        for request in found
+    ]
 
 
 def orphans(account: Clients, region: str) -> list[Orphan]:

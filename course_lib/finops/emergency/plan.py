@@ -16,7 +16,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from course_lib.finops.aws import AwsError, Clients, usable_regions, who_calls
-from course_lib.finops.emergency.findings import Machine, Orphan, Starter, machines, orphans, starters
+from course_lib.finops.emergency.findings import (
+    Machine,
+    Orphan,
+    Starter,
+    fleets,
+    groups,
+    machines,
+    orphans,
+    queues,
+    requests,
+)
 from course_lib.finops.errors import FinopsError
 from course_lib.runtime import whole_file
 
@@ -80,15 +90,16 @@ def make_plan(account: Clients, regions: Iterable[str] | None = None) -> Emergen
     where = sorted(regions) if regions is not None else usable_regions(account)
     unseen: dict[str, str] = {}
     with ThreadPoolExecutor(WORKERS) as pool:
-        found = {kind: _everywhere(pool, look, account, where, unseen) for kind, look in LOOKS.items()}
+        # each kind by itself: who may not look at queues must still find the groups
+        found = {kind: _everywhere(pool, looks, account, where, unseen) for kind, looks in LOOKS.items()}
     seen = (tuple(found["starters"]), tuple(found["machines"]), tuple(found["orphans"]))
     return EmergencyPlan(caller.account, caller.now, caller.now + VALID, *seen, dict(sorted(unseen.items())))
 
 
-LOOKS: dict[str, Callable[[Clients, str], list[Any]]] = {
-    "starters": starters,
-    "machines": machines,
-    "orphans": orphans,
+LOOKS: dict[str, tuple[Callable[[Clients, str], list[Any]], ...]] = {
+    "starters": (groups, queues, fleets, requests),
+    "machines": (machines,),
+    "orphans": (orphans,),
 }
 
 
@@ -133,16 +144,16 @@ def _digest(content: dict[str, Any]) -> str:
 
 def _everywhere(
     pool: ThreadPoolExecutor,
-    look: Callable[[Clients, str], list[T]],
+    looks: tuple[Callable[[Clients, str], list[T]], ...],
     account: Clients,
     regions: list[str],
     unseen: dict[str, str],
 ) -> list[T]:
-    looks = {region: pool.submit(look, account, region) for region in regions}
+    asked = [(look.__name__, region, pool.submit(look, account, region)) for region in regions for look in looks]
     found: list[T] = []
-    for region, asked in looks.items():
+    for name, region, look_there in asked:
         try:
-            found += asked.result()
+            found += look_there.result()
         except AwsError as error:
-            unseen[f"{look.__name__} in {region}"] = str(error)
+            unseen[f"{name} in {region}"] = str(error)
     return found

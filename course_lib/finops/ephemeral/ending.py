@@ -13,7 +13,8 @@ from course_lib.finops.aws import AwsError, one_line
 
 BATCH = 1000  # what the API's reference asks not to exceed
 GONE = "InvalidInstanceID.NotFound"
-# Errors that speak of a member of the batch, not of the caller or the service.
+# Errors that speak of a member of the batch, not of the caller or the service. A policy may allow this caller all of
+# them but one, by its tags, and EC2 then denies the whole call.
 ABOUT_A_MEMBER = {
     GONE,
     "InvalidInstanceID.Malformed",
@@ -21,6 +22,7 @@ ABOUT_A_MEMBER = {
     "IncorrectInstanceState",
     "UnsupportedOperation",
     "InvalidParameterCombination",
+    "UnauthorizedOperation",
 }
 
 How = Literal["terminate", "stop"]

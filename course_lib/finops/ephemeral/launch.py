@@ -25,6 +25,7 @@ from course_lib.finops.ephemeral.schedule import GROUP, schedule_end
 from course_lib.finops.errors import FinopsError
 
 SHORTEST, LONGEST = timedelta(minutes=10), timedelta(days=14)
+NEW = timedelta(minutes=1)  # AWS's servers tell times that differ a little
 # Of user data, before it is encoded: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-add-user-data.html
 MOST_BYTES = 16 * 1024
 ROLE = "arn:aws:iam::123456789012:role/ends-leases"  # such as the scheduler needs
@@ -133,6 +134,8 @@ def _check(request: LaunchRequest) -> None:
 
 def _plan(request: LaunchRequest, now: datetime, account: str | None) -> LaunchPlan:
     check_own("scheduler_role", request.scheduler_role, account, ROLE, LaunchError)
+    if now.tzinfo is None:
+        raise LaunchError.of("now", now.isoformat(), "names no time zone", "add +00:00 for UTC")
     life = request.lease.expires_at - now
     if not SHORTEST <= life <= LONGEST:
         raise LaunchError.of(
@@ -159,7 +162,7 @@ def launch(account: Clients, request: LaunchRequest, now: datetime | None = None
     idempotency token.
 
     Raises:
-        LaunchError: see `plan_launch`; or the scheduler could not be set, and the instances were terminated again.
+        LaunchError: see `plan_launch`; or the scheduler could not be set, and new instances were terminated again.
         AwsError: if AWS refuses the launch; nothing runs.
     """
     _check(request)
@@ -169,17 +172,21 @@ def launch(account: Clients, request: LaunchRequest, now: datetime | None = None
     with one_line(f"launching {request.count} x {request.instance_type} in {request.region}"):
         told = ec2.run_instances(**plan.run)
     instances = tuple(found["InstanceId"] for found in told["Instances"])
+    # Asked for again, what runs already is the answer: that is not this call's to take back.
+    new = [found["InstanceId"] for found in told["Instances"] if found["LaunchTime"] > caller.now - NEW]
     try:
         for one in instances:
             schedule_end(account, one, request.region, request.lease.expires_at, request.scheduler_role)
     except AwsError as error:
-        left = [str(problem) for problem in end_instances(ec2, list(instances), "terminate").values() if problem]
+        if not new:
+            raise LaunchError(f"{error} Launched before, and left running: {', '.join(instances)}.") from error
+        left = [str(problem) for problem in end_instances(ec2, new, "terminate").values() if problem]
         raise LaunchError(
             f"{error} Without a scheduled end the launch was taken back: "
             + (f"{', '.join(instances)} terminated." if not left else " ".join([*left, "Their own timer ends them."]))
         ) from error
     except BaseException:  # a Ctrl-C, say: an instance without its scheduled end must not stay behind
-        end_instances(ec2, list(instances), "terminate")
+        end_instances(ec2, new, "terminate")
         raise
     return Launched(plan, instances)
 

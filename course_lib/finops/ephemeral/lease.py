@@ -15,6 +15,7 @@ from course_lib.finops.errors import FinopsError
 OWNER, PROJECT, EXPIRES, PROTECTED = "owner", "project", "expires-at", "protected"
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html: letters, digits, spaces and + - = . _ : / @
 ALLOWED = re.compile(r"[\w .:/=+\-@]{1,256}")
+ODD = re.compile(r"[^\w .:/=+\-@]")
 
 
 class LeaseError(FinopsError):
@@ -60,6 +61,8 @@ class Lease:
 def read_lease(tags: dict[str, str]) -> Lease:
     """The lease that an instance's tags hold.
 
+    EC2's tags take any character; in an owner's or a project's name those that a lease has not are read as "_".
+
     Raises:
         LeaseError: saying which tag is missing, or can't be read.
     """
@@ -71,7 +74,8 @@ def read_lease(tags: dict[str, str]) -> Lease:
         end = datetime.fromisoformat(text)
     except ValueError:
         raise LeaseError.of(EXPIRES, text, "is no time", "write it as 2026-12-01T08:00:00Z") from None
-    return Lease(tags[OWNER].strip(), tags[PROJECT].strip(), end)
+    owner, project = (ODD.sub("_", tags[name].strip()) for name in (OWNER, PROJECT))
+    return Lease(owner, project, end)
 
 
 def is_protected(tags: dict[str, str]) -> bool:

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from course_lib.finops.aws import AwsError, Clients, aws_now, living_instances, tags_of, usable_regions
+from course_lib.finops.aws import AwsError, Clients, aws_now, living_instances, one_line, pages, tags_of, usable_regions
 from course_lib.finops.ephemeral.ending import end_instances
 from course_lib.finops.ephemeral.lease import Lease, LeaseError, is_protected, read_lease
 from course_lib.finops.errors import FinopsError
@@ -37,6 +37,7 @@ class Verdict:
         why: in words.
         lease: the instance's, if its tags hold one.
         overdue: by how much it outlived its lease.
+        spot_request: the persistent spot request to cancel first, which would start the next instance; "" for none.
         error: why the action failed; "" when it didn't, or wasn't tried.
     """
 
@@ -48,6 +49,7 @@ class Verdict:
     why: str
     lease: Lease | None = None
     overdue: timedelta = timedelta()
+    spot_request: str = ""
     error: str = ""
 
 
@@ -90,7 +92,8 @@ def sweep(
     """Look at every instance, and with `apply` end what has outlived its lease.
 
     Instances with the tag `protected` = `true` are never touched. One whose tags hold no lease is treated by
-    `without_lease` once it is older than `grace`. A region that can't be looked at doesn't keep the others from being
+    `without_lease` once it is older than `grace`; EC2 can't stop a spot instance of a one-time request, and so "stop"
+    terminates that. A region that can't be looked at doesn't keep the others from being
     swept; it is named in the result.
 
     Args:
@@ -106,8 +109,12 @@ def sweep(
     Raises:
         TooManyError: for more than `at_most`; nothing was done.
         AwsError: if AWS tells neither its time nor its regions.
-        FinopsError: for a `now` without time zone.
+        FinopsError: for a `now` without time zone, or an unknown `without_lease`.
     """
+    if without_lease not in get_args(Action):
+        raise FinopsError.of(
+            "without_lease", without_lease, "is no action", f"use one of {', '.join(get_args(Action))}"
+        )
     now = now or aws_now(account)
     if now.tzinfo is None:
         raise FinopsError.of("now", now.isoformat(), "names no time zone", "add +00:00 for UTC")
@@ -159,7 +166,37 @@ def judge(instance: dict[str, Any], region: str, now: datetime, grace: timedelta
 
 
 def _look(account: Clients, region: str, now: datetime, grace: timedelta, without_lease: Action) -> list[Verdict]:
-    return [judge(found, region, now, grace, without_lease) for found in living_instances(account, region)]
+    verdicts, spot = [], set()
+    for found in living_instances(account, region):
+        verdicts.append(judge(found, region, now, grace, without_lease))
+        if verdicts[-1].action in ("stop", "terminate") and found.get("InstanceLifecycle") == "spot":
+            spot.add(found["InstanceId"])
+    again = _persistent(account, region) if spot else {}
+    if again is None:
+        return verdicts  # nobody knows: what EC2 refuses of it is told
+    return [_of_spot(one, again.get(one.instance, "")) if one.instance in spot else one for one in verdicts]
+
+
+def _persistent(account: Clients, region: str) -> dict[str, str] | None:
+    """Instance -> the spot request that would start it again, of a region; None if it can't be asked."""
+    ec2, kept = account.client("ec2", region=region), [{"Name": "type", "Values": ["persistent"]}]
+    try:
+        asked = list(pages(ec2, "describe_spot_instance_requests", f"listing spot requests in {region}", Filters=kept))
+    except AwsError:
+        return None
+    found = (request for page in asked for request in page["SpotInstanceRequests"])
+    return {one["InstanceId"]: one["SpotInstanceRequestId"] for one in found if one.get("InstanceId")}
+
+
+def _of_spot(verdict: Verdict, request: str) -> Verdict:
+    """A spot instance's verdict: EC2 stops it only if its request is persistent, and such a request would replace it.
+
+    Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/using-spot-instances-request.html
+    """
+    if verdict.action == "stop":
+        why = f"{verdict.why} A spot instance can't be stopped."
+        return verdict if request else replace(verdict, action="terminate", why=why)
+    return replace(verdict, spot_request=request)
 
 
 def _carry_out(pool: ThreadPoolExecutor, account: Clients, doomed: list[Verdict]) -> dict[str, AwsError | None]:
@@ -171,10 +208,21 @@ def _carry_out(pool: ThreadPoolExecutor, account: Clients, doomed: list[Verdict]
         (region, how), instances = batch
         return end_instances(account.client("ec2", region=region), instances, how)
 
+    uncanceled = {verdict.instance: _cancel(account, verdict) for verdict in doomed if verdict.spot_request}
     errors: dict[str, AwsError | None] = {}
     for results in pool.map(work, batches.items()):
         errors |= results
-    return errors
+    return errors | {one: error for one, error in uncanceled.items() if error}
+
+
+def _cancel(account: Clients, verdict: Verdict) -> AwsError | None:
+    ec2 = account.client("ec2", region=verdict.region)
+    try:
+        with one_line(f"canceling {verdict.spot_request}, which starts {verdict.instance} again"):
+            ec2.cancel_spot_instance_requests(SpotInstanceRequestIds=[verdict.spot_request])
+    except AwsError as error:  # the instance ends all the same: it costs money now
+        return error
+    return None
 
 
 def _with_error(verdict: Verdict, error: AwsError | None) -> Verdict:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from course_lib.finops.aws import Clients, one_line, pages
-from course_lib.finops.focus.data import FocusData, gather
+from course_lib.finops.focus.data import FocusData, gather, month_of
 from course_lib.finops.focus.errors import FocusError
 from course_lib.finops.focus.files import read_bytes
 
@@ -19,7 +19,8 @@ def read_focus_s3(
     """Read the FOCUS 1.2 files under a prefix of a bucket.
 
     Where an export writes a new report each day (one folder for each execution), only the newest execution of a month
-    is read: each holds the month so far, and two would count every charge twice.
+    is read: each holds the month so far, and two would count every charge twice. For the same reason two exports of one
+    account's month are refused: "billing/focus" also covers what "billing/focus-hourly" begins with.
 
     Args:
         account: whose clients to use.
@@ -29,7 +30,7 @@ def read_focus_s3(
         strict: refuse a file with an error; see `read_focus`.
 
     Raises:
-        FocusError: when no file is there, or one is no FOCUS 1.2 data set.
+        FocusError: when no file is there, one is no FOCUS 1.2 data set, or two exports hold the same bill.
         AwsError: when S3 refuses; one line with the remedy.
     """
     s3 = account.client("s3")
@@ -51,12 +52,18 @@ def read_focus_s3(
                 newest.get((export, of), (entry["LastModified"], "")), (entry["LastModified"], folder)
             )
     parts = []
+    whose: dict[tuple[object, object, str], str] = {}
     for (export, key), told in sorted(found.items()):
         if told["of"] and newest[export, str(told["of"])][1] != told["folder"]:
             continue
         with one_line(f"reading s3://{bucket}/{key}"):
             content = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
         parts.append(read_bytes(content, f"s3://{bucket}/{key}", strict=strict))
+        for row in parts[-1]:
+            bill = row.get("BillingAccountId"), row.get("SubAccountId"), month_of(row)
+            if (first := whose.setdefault(bill, export)) != export:
+                limit = f"holds the bill of {bill[0]} for {bill[2]} twice, in {first or '.'} and {export or '.'}"
+                raise FocusError.of("prefix", prefix, limit, "name one export's folder, with a / at its end")
     if not parts:
         wanted = f" of {month}" if month else ""
         where = f"s3://{bucket}/{prefix}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -101,7 +102,7 @@ def _table(content: bytes, source: str) -> tuple[list[str], list[list[str]]]:
     try:
         plain = gzip.decompress(content) if content.startswith(GZIP_MAGIC) else content
         lines = list(csv.reader(io.StringIO(plain.decode("utf-8-sig"), newline=""), strict=True))
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
         told = " ".join(str(error).split())
         raise FocusError.of("file", source, f"is no CSV: {told}", "give CSV in UTF-8, plain or gzip") from None
     if not lines or not lines[0]:

@@ -84,13 +84,15 @@ def audit(
 
     Raises:
         AwsError: if AWS tells neither its time nor its regions.
-        FinopsError: for a `now` without time zone.
+        FinopsError: for a `now` without time zone, or an empty list of regions.
     """
     now = now or aws_now(account)
     if now.tzinfo is None:
         raise FinopsError.of("now", now.isoformat(), "names no time zone", "add +00:00 for UTC")
     needed = tuple(required)
     where = sorted(regions) if regions is not None else usable_regions(account)
+    if not where:  # nothing broken where nothing was looked at
+        raise FinopsError.of("regions", where, "names no region", "leave it out to look everywhere")
     found: list[Violation] = []
     unseen: dict[str, str] = {}
     instances = volumes = 0

@@ -54,9 +54,8 @@ def _alert_lines(client: Any, place: Place, budget: Budget) -> Iterator[Line]:
     which = {"AccountId": place.account, "BudgetName": budget.name}
     doing = f"looking at the alerts of {budget.name}"
     told = pages(client, "describe_notifications_for_budget", doing, **which)
-    found = {
-        _at(one["NotificationType"], one["Threshold"]): one for page in told for one in page.get("Notifications", ())
-    }
+    every = [one for page in told for one in page.get("Notifications", ())]
+    found = {_at(one["NotificationType"], one["Threshold"]): one for one in every if _as_ours(one)}
     for alert in budget.alerts:
         at = _at(alert.kind, alert.percent)
         name, known = f"{budget.name} {_words(*at)}", found.pop(at, None)
@@ -76,6 +75,15 @@ def _alert_lines(client: Any, place: Place, budget: Budget) -> Iterator[Line]:
             yield Line("drift", "alert", name, f"also goes to {', '.join(more)}, and stays so")
     for at in found:
         yield Line("drift", "alert", f"{budget.name} {_words(*at)}", "is not in the plan, and stays")
+    for one in (alert for alert in every if not _as_ours(alert)):
+        words = f"{one['ComparisonOperator']} {one['Threshold']:g} {one.get('ThresholdType', '')}".rstrip()
+        yield Line("drift", "alert", f"{budget.name} {words}", "is none of a share that is passed, and stays")
+
+
+def _as_ours(notification: dict[str, Any]) -> bool:
+    """Whether it tells of spend above a percentage, as all alerts of a plan do: not below it, and not of dollars."""
+    kind = (notification["ComparisonOperator"], notification.get("ThresholdType", "PERCENTAGE"))
+    return kind == ("GREATER_THAN", "PERCENTAGE")
 
 
 def _stop_lines(

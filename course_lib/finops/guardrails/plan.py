@@ -20,7 +20,7 @@ from course_lib.finops.guardrails.errors import GuardrailError
 from course_lib.finops.guardrails.in_budgets import budget_lines
 from course_lib.finops.guardrails.in_iam import group_lines, policy_lines, role_lines
 from course_lib.finops.guardrails.lines import Line, Place, find_place
-from course_lib.finops.guardrails.quotas import check_quota, quota_line
+from course_lib.finops.guardrails.quotas import quota_lines
 from course_lib.finops.guardrails.wanted import Guardrails
 
 FOR_RESEARCHERS = (f"{PREFIX}costs", f"{PREFIX}researcher")
@@ -126,8 +126,7 @@ def _lines(place: Place, wanted: Guardrails, pause: Callable[[float], None]) -> 
     for budget in wanted.budgets:
         for line in budget_lines(place, budget, pause):
             yield _held(line, strange)
-    for launch in wanted.launches:
-        yield quota_line(place.clients, check_quota(place.clients, launch))
+    yield from quota_lines(place.clients, wanted.launches)
     for line in group_lines(place, wanted.researchers, FOR_RESEARCHERS):
         yield _held(line, strange)
 

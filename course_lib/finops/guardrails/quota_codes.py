@@ -80,6 +80,8 @@ def quota_of_type(instance_type: str, purchase: Purchase = "on_demand") -> VcpuQ
     """
     if purchase not in ("on_demand", "spot"):
         raise GuardrailError.of("purchase", purchase, "must be 'on_demand' or 'spot'", "give one of the two")
+    if not isinstance(instance_type, str):
+        raise GuardrailError.of("instance_type", instance_type, "is no text", "write it as in 'trn1.2xlarge'")
     family, dot, size = instance_type.partition(".")
     found = _LETTERS.match(family)
     if not found or not dot or not size:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -33,6 +34,7 @@ class QuotaCheck:
         in_use: vCPUs that run.
         needed: vCPUs of the launch.
         asked: the highest value that an open request asks for; None if none is open.
+        beside: vCPUs of other launches that are planned in the same quota.
     """
 
     launch: PlannedLaunch
@@ -41,30 +43,38 @@ class QuotaCheck:
     in_use: int
     needed: int
     asked: float | None = None
+    beside: int = 0
+
+    @property
+    def total(self) -> int:
+        """vCPUs that would run: now, by the other planned launches, and by this one."""
+        return self.in_use + self.beside + self.needed
 
     @property
     def fits(self) -> bool:
         """Whether the launch would be within the quota now."""
-        return self.in_use + self.needed <= self.limit
+        return self.total <= self.limit
 
     @property
     def short(self) -> int:
         """vCPUs that are lacking; 0 where it fits."""
-        return max(math.ceil(self.in_use + self.needed - self.limit), 0)
+        return max(math.ceil(self.total - self.limit), 0)
 
     def __str__(self) -> str:
         what = f"{self.launch.count} x {self.launch.instance_type} ({self.launch.purchase}) in {self.launch.region}"
-        sums = f"{self.needed} vCPUs beside {self.in_use} that run, of {self.limit:,.0f}"
+        others = f" and {self.beside} of other planned launches" if self.beside else ""
+        sums = f"{self.needed} vCPUs beside {self.in_use} that run{others}, of {self.limit:,.0f}"
         verdict = "fits" if self.fits else f"lacks {self.short}"
         return f"{what} {verdict}: {sums} ({self.quota.code}, {self.quota.name})"
 
 
-def check_quota(account: Clients, launch: PlannedLaunch) -> QuotaCheck:
+def check_quota(account: Clients, launch: PlannedLaunch, *, beside: int = 0) -> QuotaCheck:
     """Compare a planned launch with what may run and what runs; changes nothing.
 
     Args:
         account: whose.
         launch: what is planned.
+        beside: vCPUs of other launches that are planned in the same quota.
 
     Raises:
         GuardrailError: if AWS names no quota for the type, or doesn't know it.
@@ -82,7 +92,8 @@ def check_quota(account: Clients, launch: PlannedLaunch) -> QuotaCheck:
     vcpus = _vcpus(account, launch.region, {launch.instance_type, *counts})
     in_use = sum(vcpus[kind] * count for kind, count in counts.items())
     asked = None
-    if in_use + vcpus[launch.instance_type] * launch.count > told["Value"]:
+    needed = vcpus[launch.instance_type] * launch.count
+    if in_use + beside + needed > told["Value"]:
         found = pages(
             client,
             "list_requested_service_quota_change_history_by_quota",
@@ -94,8 +105,7 @@ def check_quota(account: Clients, launch: PlannedLaunch) -> QuotaCheck:
             (one["DesiredValue"] for page in found for one in page["RequestedQuotas"] if one["Status"] in OPEN),
             default=None,
         )
-    needed = vcpus[launch.instance_type] * launch.count
-    return QuotaCheck(launch, quota, float(told["Value"]), in_use, needed, asked)
+    return QuotaCheck(launch, quota, float(told["Value"]), in_use, needed, asked, beside)
 
 
 def quota_line(account: Clients, check: QuotaCheck) -> Line:
@@ -103,7 +113,7 @@ def quota_line(account: Clients, check: QuotaCheck) -> Line:
     name = f"{check.quota.code} in {check.launch.region}"
     if check.fits:
         return Line("nothing", "quota", name, str(check))
-    wanted = check.in_use + check.needed
+    wanted = check.total
     if check.asked is not None and check.asked >= wanted:
         return Line("nothing", "quota", name, f"{check}; {check.asked:,.0f} are asked for already, wait for the answer")
     if check.asked is not None:
@@ -111,6 +121,25 @@ def quota_line(account: Clients, check: QuotaCheck) -> Line:
     client = account.client("service-quotas", region=check.launch.region)
     ask = partial(_ask, client, check.quota.code, float(wanted))
     return Line("update", "quota", name, f"{check}; ask for {wanted:,}", ask)
+
+
+def quota_lines(account: Clients, launches: Iterable[PlannedLaunch]) -> Iterator[Line]:
+    """The lines of all planned launches. Those in one quota count together, and the last of them asks for all.
+
+    AWS takes one open request for a quota: a second one would fail, and what comes after it in a plan with it.
+    """
+    groups: dict[tuple[VcpuQuota | None, str], list[PlannedLaunch]] = {}
+    for launch in launches:
+        groups.setdefault((quota_of_type(launch.instance_type, launch.purchase), launch.region), []).append(launch)
+    for group in groups.values():
+        beside = 0
+        for launch in group:
+            check = check_quota(account, launch, beside=beside)
+            beside += check.needed
+            line = quota_line(account, check)
+            if line.change == "update" and launch is not group[-1]:
+                line = Line("nothing", line.kind, line.name, f"{check}; the last launch in this quota asks for all")
+            yield line
 
 
 def _ask(client: Any, code: str, wanted: float) -> None:

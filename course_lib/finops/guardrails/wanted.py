@@ -74,6 +74,8 @@ class Stop:
 
     def __post_init__(self) -> None:
         Alert(self.percent, self.to, self.kind)
+        for name in ("groups", "users", "roles"):
+            check_texts(name, getattr(self, name))
         if self.approval not in ("AUTOMATIC", "MANUAL"):
             raise GuardrailError.of("approval", self.approval, "must be 'AUTOMATIC' or 'MANUAL'", "give one of the two")
         if not (self.groups or self.users or self.roles):
@@ -102,7 +104,7 @@ class Budget:
     stops: tuple[Stop, ...] = ()
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name) or "/action/" in self.name:
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name) or "/action/" in self.name:
             raise GuardrailError.of(
                 "name", self.name, "is no budget's name", "use 1 to 100 characters without : and \\"
             )
@@ -110,6 +112,10 @@ class Budget:
             raise GuardrailError.of(
                 "usd_per_month", self.usd_per_month, "must be a finite number above 0", "give the month's limit in USD"
             )
+        if round(self.usd_per_month, 2) == 0:
+            raise GuardrailError.of("usd_per_month", self.usd_per_month, "is less than a cent", "give at least 0.01")
+        if not isinstance(self.tags, Mapping):
+            raise GuardrailError.of("tags", self.tags, "must be keys with values", 'write { project = "bert" }')
         for what, found in (("alerts", self.alerts), ("stops", self.stops)):
             at = [(one.kind, one.percent) for one in found]
             if len(set(at)) < len(at):
@@ -162,6 +168,8 @@ class Guardrails:
     launches: tuple[PlannedLaunch, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in ("regions", "instance_types", "required_tags", "researchers"):
+            check_texts(name, getattr(self, name))
         for name, values in (("regions", self.regions), ("instance_types", self.instance_types)):
             if not values:
                 raise GuardrailError.of(name, values, "is empty", "name at least one")
@@ -175,8 +183,15 @@ class Guardrails:
         return tuple(dict.fromkeys((OWNER, *self.required_tags, EXPIRES)))
 
 
+def check_texts(name: str, values: object) -> None:
+    """Refuse a lone text in the place of a list, whose letters would be taken one by one, and what is no text."""
+    if not isinstance(values, tuple | list) or not all(isinstance(one, str) for one in values):
+        raise GuardrailError.of(name, values, "must be a list of texts", f'write it as in {name} = ["..."]')
+
+
 def check_subscribers(to: tuple[str, ...]) -> None:
     """Refuse what is neither a mail address nor a topic, and more of them than AWS takes."""
+    check_texts("to", to)
     topics = [one for one in to if _TOPIC.fullmatch(one)]
     for one in to:
         if one not in topics and not _MAIL.fullmatch(one):

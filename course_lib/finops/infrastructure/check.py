@@ -58,7 +58,7 @@ def _pinned(module: Module) -> Iterator[Problem]:
     blocks = module.settings.get("required_providers") or [{}]
     provided = blocks[0]
     for name, asked in provided.items():
-        version = literal(asked.get("version"))
+        version = literal(asked.get("version") if isinstance(asked, dict) else asked)  # the short form is a text
         if not version or not re.fullmatch(r"\d+\.\d+\.\d+", version):
             yield f"provider {name} is not pinned (version {version!r})", "write one exact version, such as 5.100.0"
     for kind in {kind.partition("_")[0] for kind, _ in (*module.resources, *module.data)} - {"terraform"}:
@@ -128,7 +128,7 @@ def _keys(module: Module, value: object) -> set[str]:
 
 def _secrets(module: Module) -> Iterator[Problem]:
     for file in sorted(path for path in module.path.rglob("*") if path.is_file() and ".terraform" not in path.parts):
-        text = file.read_text()
+        text = file.read_text(errors="replace")  # an archive or a picture may lie there
         for what, pattern in _SECRETS.items():
             if pattern.search(text):  # the secret itself is not repeated
                 yield f"{file.name} holds what looks like {what}", "take it out; ask for it in a variable"

@@ -9,6 +9,8 @@ from course_lib.finops.infrastructure.reading import Block, Module, literal, onl
 from course_lib.finops.infrastructure.references import references
 
 Problem = tuple[str, str]  # what is wrong, and the remedy
+# Each is false where it is left out.
+FLAGS = ("block_public_acls", "block_public_policy", "ignore_public_acls", "restrict_public_buckets")
 
 
 def machine_problems(module: Module) -> Iterator[Problem]:
@@ -61,6 +63,13 @@ def storage_problems(module: Module) -> Iterator[Problem]:
         for kind, problem in beside.items():
             if not _pointed_at(module, kind, ("aws_s3_bucket", name)):
                 yield f"aws_s3_bucket.{name} {problem}", f"add an {kind} for it"
+    for name, block in module.of_type("aws_s3_bucket_public_access_block").items():
+        if lacking := [flag for flag in FLAGS if literal(block.get(flag)) is not True]:
+            yield f"aws_s3_bucket_public_access_block.{name} leaves {', '.join(lacking)} open", "set each to true"
+    for name, block in module.of_type("aws_s3_bucket_lifecycle_configuration").items():
+        rules: list[Any] = block.get("rule") or block.get("dynamic") or []
+        if all(literal(rule.get("status")) == "Disabled" for rule in rules):
+            yield f"aws_s3_bucket_lifecycle_configuration.{name} has no rule that is on", 'set status = "Enabled"'
     for name, block in module.of_type("google_storage_bucket").items():
         if literal(block.get("public_access_prevention")) != "enforced":
             yield f"google_storage_bucket.{name} may be made public", 'set public_access_prevention = "enforced"'

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from course_lib.finops.aws import Clients, aws_now, one_line, pages
-from course_lib.finops.metrics.data import HEARTBEAT, NAMESPACE, USD, USE, Datum, MetricError, send
+from course_lib.finops.metrics.data import HEARTBEAT, NAMESPACE, USD, USE, Datum, MetricError, dimension, send
 
 End = Literal["terminate", "stop"]
 PREFIX = "training"
@@ -190,7 +190,7 @@ def _wanted(watch: Watch, namespace: str) -> list[dict[str, Any]]:
     MetricError.check_positive("usd_per_hour", watch.usd_per_hour)
     if not watch.topic:
         raise MetricError.of("topic", watch.topic, "is missing, and a spend alarm has to tell somebody", "give its ARN")
-    project = [{"Name": "project", "Value": watch.project}]
+    project = [{"Name": "project", "Value": dimension(watch.project)}]
     beats = timedelta(seconds=watch.period)
     spend = _alarm(watch, namespace, "spend", USD, project, [watch.topic], beats)
     spend |= {

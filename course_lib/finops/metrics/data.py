@@ -8,6 +8,7 @@ dimension here. Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIR
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from course_lib.finops.usage import Running
 
 NAMESPACE = "TrainingAtScale"
 MOST, BYTES = 1000, 1_000_000  # of one request
-DIMENSIONS = 30  # of one metric
+DIMENSIONS, LONGEST = 30, 1024  # of one metric, and characters of a value
 UNITS = {
     "Bytes",
     "Count",
@@ -77,6 +78,10 @@ class Datum:
                 f"must be at most {DIMENSIONS}, none of them empty",
                 "leave some out",
             )
+        for name, value in self.dimensions.items():
+            if len(value) > LONGEST or dimension(value) != value.strip():
+                limit = f"must be ASCII without controls, at most {LONGEST} characters"
+                raise MetricError.of(f"dimension {name}", value[:40], limit, "give dimension(value)")
         if self.resolution not in (1, 60):
             raise MetricError.of("resolution", self.resolution, "must be 1 or 60 seconds", "choose one of them")
 
@@ -137,12 +142,24 @@ def training_data(beat: TrainingBeat, *, resolution: int = 60) -> list[Datum]:
 def spend_data(running: Running) -> list[Datum]:
     """USD per hour of each project, from what runs now: for a job that looks every few minutes.
 
-    An instance can't send this: CloudWatch would add or average what several instances send, by how often they do.
+    An instance can't send this: CloudWatch would add or average what several instances send, by how often they do. A
+    project none of whose prices is known has no metric, rather than 0.
     """
+    unknown = running.unknown("project")
     return [
-        Datum(USD, usd, "None", running.now, {"project": project or UNTAGGED})
+        Datum(USD, usd, "None", running.now, {"project": dimension(project)})
         for (project,), usd in running.by("project").items()
+        if (project,) not in unknown
     ]
+
+
+def dimension(text: str) -> str:
+    """A tag's value as CloudWatch takes it: ASCII without controls, 1 to 1024 characters.
+
+    One value that it refuses takes the whole request with it, and then every project's alarm is without data.
+    """
+    told = text.strip().encode("ascii", "backslashreplace").decode()
+    return re.sub(r"[\x00-\x1f\x7f]", "?", told)[:LONGEST] or UNTAGGED
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ class Machine:
         tags: its own.
         spec: its row in the catalog, None for a type that is not there.
         usd_per_hour: on demand, in its region or else the catalog's first choice; None where no price is known.
+        prepaid: whether it runs in a Capacity Block, whose fee no change gives back.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Machine:
     tags: dict[str, str]
     spec: Instance | None
     usd_per_hour: float | None
+    prepaid: bool = False
 
     @property
     def protected(self) -> bool:
@@ -139,4 +141,5 @@ def _machine(told: dict[str, Any], region: str) -> Machine:
         tags_of(told.get("Tags")),
         spec,
         price_of(spec, region),
+        told.get("InstanceLifecycle") == "capacity-block",
     )

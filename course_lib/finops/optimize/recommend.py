@@ -59,7 +59,7 @@ def _region(
     account: Clients, region: str, now: datetime, settings: AdviceSettings, metrics: Sequence[Metric]
 ) -> tuple[list[Recommendation], list[str]]:
     machines, volumes = machines_in(account, region), volumes_in(account, region)
-    running = [machine for machine in machines if machine.state == "running"]
+    running = [machine for machine in machines if machine.state == "running" and not machine.prepaid]
     since = now - timedelta(days=settings.days)
     usage = utilization(account, region, since, now, metrics) if running else {}
     wanted = {machine.instance_type for machine in running}

@@ -195,13 +195,17 @@ def read_interruptions(path: str | Path) -> InterruptionLog:
 
 def _rows(path: Path, key: str, columns: tuple[str, ...]) -> list[Mapping[str, Any]]:
     if path.suffix == ".csv":
-        with path.open(newline="", encoding="utf-8") as lines:
-            return list(csv.DictReader(lines))
+        try:
+            with path.open(newline="", encoding="utf-8") as lines:
+                return list(csv.DictReader(lines))
+        except (UnicodeDecodeError, csv.Error) as error:
+            remedy = "save it as CSV in UTF-8"
+            raise SpotError.of("path", str(path), f"is not CSV ({error})", remedy) from error
     if path.suffix != ".json":
         raise SpotError.of("path", str(path), "is neither .csv nor .json", f"save it with the names {list(columns)}")
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise SpotError.of(
             "path", str(path), f"is not JSON ({error})", "save the command's output unchanged"
         ) from error

@@ -106,11 +106,17 @@ class Usage:
             if keys is None or row.keys == keys:
                 usd[(row.start - self.start) // self.step] += row.usd
         name = "total" if keys is None else scope_name(self.by, keys)
+        return self._series(name, usd)
+
+    def _series(self, name: str, usd: list[Decimal]) -> SpendSeries:
         return SpendSeries(name, self.start, tuple(float(one) for one in usd), self.incomplete, self.step)
 
     def scopes(self) -> dict[str, SpendSeries]:
         """The series of each key, by name such as "region=us-east-1"."""
-        found = [self.series(keys) for keys in self.totals()]
+        usd = {keys: [Decimal()] * self.steps for keys in self.totals()}
+        for row in self.rows:
+            usd[row.keys][(row.start - self.start) // self.step] += row.usd
+        found = [self._series(scope_name(self.by, keys), amounts) for keys, amounts in usd.items()]
         return {series.name: series for series in found}
 
     def frame(self) -> pd.DataFrame:

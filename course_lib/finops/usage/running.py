@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,9 +30,9 @@ class RunningInstance:
     Attributes:
         id, region, zone, instance_type: as EC2 tells them.
         owner, project: its tags; "" without.
-        purchase: "on_demand" or "spot".
+        purchase: "on_demand", "spot" or "capacity_block".
         since: its last start, in UTC.
-        usd_per_hour: None where nobody knows the price.
+        usd_per_hour: None where nobody knows the price, as of a Capacity Block, which is paid when it is reserved.
     """
 
     id: str
@@ -83,6 +83,15 @@ class Running:
             keys = tuple(str(getattr(one, name)) for name in groups)
             found[keys] = found.get(keys, 0.0) + (one.usd_per_hour or 0.0)
         return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+    def unknown(self, *groups: str) -> set[tuple[str, ...]]:
+        """The keys of `by` none of whose instances has a known price: the 0 that stands there is no price.
+
+        Raises:
+            FinopsError: for another group.
+        """
+        known = replace(self, instances=tuple(one for one in self.instances if one.usd_per_hour is not None))
+        return self.by(*groups).keys() - known.by(*groups).keys()
 
 
 def running_now(account: Clients, regions: Iterable[str] | None = None) -> Running:
@@ -169,11 +178,11 @@ def _look(account: Clients, region: str, now: datetime) -> list[RunningInstance]
 def _running(found: dict[str, Any], region: str, market: dict[tuple[str, str], float]) -> RunningInstance:
     tags = tags_of(found.get("Tags"))
     kind, zone = found["InstanceType"], found.get("Placement", {}).get("AvailabilityZone", "")
-    spot = found.get("InstanceLifecycle") == "spot"
-    price = market.get((kind, zone)) if spot else _on_demand(kind, region)
+    purchase = {"spot": "spot", "capacity-block": "capacity_block"}.get(found.get("InstanceLifecycle", ""), "on_demand")
+    price = {"spot": market.get((kind, zone)), "on_demand": _on_demand(kind, region)}.get(purchase)
     since = found["LaunchTime"].astimezone(UTC)
     told = (found["InstanceId"], region, zone, kind, tags.get("owner", ""), tags.get("project", ""))
-    return RunningInstance(*told, "spot" if spot else "on_demand", since, price)
+    return RunningInstance(*told, purchase, since, price)
 
 
 def _on_demand(kind: str, region: str) -> float | None:

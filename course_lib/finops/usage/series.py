@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -26,8 +27,8 @@ class SpendSeries:
         step: a day or an hour.
 
     Raises:
-        FinopsError: for a start without time zone, a step that isn't a day or an hour, or more incomplete steps than
-            there are steps.
+        FinopsError: for a start without time zone, a step that isn't a day or an hour, more incomplete steps than
+            there are steps, or an amount that isn't finite.
     """
 
     name: str
@@ -44,6 +45,9 @@ class SpendSeries:
         FinopsError.check_count("incomplete", self.incomplete, minimum=0)
         if self.incomplete > len(self.usd):
             raise FinopsError.of("incomplete", self.incomplete, f"is more than {len(self.usd)} steps", "count again")
+        for number, usd in enumerate(self.usd):
+            if not math.isfinite(usd):
+                raise FinopsError.of(f"usd[{number}]", usd, "must be a finite number", "a step without a bill is 0")
 
     def __len__(self) -> int:
         return len(self.usd)

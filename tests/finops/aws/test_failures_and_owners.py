@@ -5,6 +5,7 @@ import socket
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from course_lib.finops.aws import (
     AwsError,
@@ -13,6 +14,7 @@ from course_lib.finops.aws import (
     aws_now,
     check_own,
     check_regions,
+    in_words,
     practice_environment,
     who_calls,
 )
@@ -85,3 +87,19 @@ def test_a_region_is_looked_up(account):
     ):
         with pytest.raises(FinopsError, match=said):
             check_regions(account, [region])
+
+
+@pytest.mark.parametrize("code", ["SignatureDoesNotMatch", "InvalidSignatureException"])
+def test_a_wrong_signature_is_one_line_without_the_sessions_token(code):
+    """As AWS words it: the request that should have been signed, header by header, over many lines."""
+    message = (
+        "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access "
+        "Key and signing method. Consult the service documentation for details.\n\nThe Canonical String for this "
+        "request should have been\n'POST\n/\n\nhost:ec2.us-east-1.amazonaws.com\nx-amz-date:20261201T080000Z\n"
+        "x-amz-security-token:FwoGZXIvYXdzEXAMPLE\n\nhost;x-amz-date;x-amz-security-token\n'\n"
+    )
+    told = str(in_words(ClientError({"Error": {"Code": code, "Message": message}}, "RunInstances"), "launching"))
+    assert "FwoGZXIvYXdz" not in told
+    assert len(told.splitlines()) == 1
+    assert told.startswith(f"launching: {code}: The request signature we calculated does not match")
+    assert told.endswith("for details. Remedy: log in again, and look at this machine's clock.")

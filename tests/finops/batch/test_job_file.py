@@ -1,11 +1,13 @@
 """Job files. Oracle: tomllib for the syntax, and values written by hand."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from course_lib.finops.batch import EXAMPLE, SPOT_RULES, BatchError, Dependency, read_job_file
 from course_lib.finops.ephemeral import LeaseError
+from course_lib.finops.errors import FinopsError
 
 
 @pytest.fixture
@@ -65,3 +67,39 @@ def test_a_mistake_is_one_line_with_its_remedy(read, change, says):
         read(change)
     assert "\n" not in str(caught.value)
     assert "Remedy:" in str(caught.value)
+
+
+FIELD = re.compile(r"^(\w+) = [^#\n]+", re.MULTILINE)
+WRONG = ("3", "true", "[1]", "{ a = 1 }", "1979-05-27", "nan", '"\\u00b2h"', '"999999999999d"')
+
+
+@pytest.mark.parametrize("value", WRONG)
+def test_a_value_of_another_kind_is_refused_in_one_line_or_fits(tmp_path, value):
+    """Each line of the example in turn, with TOML's other kinds of value."""
+    path = tmp_path / "job.toml"
+    refused = []
+    for found in FIELD.finditer(EXAMPLE):
+        path.write_text(f"{EXAMPLE[: found.start()]}{found[1]} = {value}{EXAMPLE[found.end() :]}")
+        try:
+            read_job_file(path)
+        except FinopsError as error:
+            refused.append(str(error))
+    assert len(refused) >= 10
+    assert [said for said in refused if len(said.splitlines()) != 1 or ". Remedy: " not in said] == []
+
+
+@pytest.mark.parametrize("line", ["fleet = 3", 'fleet = "trn1"', "fleet = [{ name = 'x' }]"])
+def test_a_fleet_that_is_no_table_is_refused(tmp_path, line):
+    head, _, rest = EXAMPLE.partition("[fleet]")
+    path = tmp_path / "job.toml"
+    path.write_text(f"{head}{line}\n[job]{rest.partition('[job]')[2]}")
+    with pytest.raises(BatchError, match=r"\[fleet\]=.* is no table\. Remedy: "):
+        read_job_file(path)
+
+
+@pytest.mark.parametrize("line", ["environment = 5", "depends_on = 5", "depends_on = [5]", "vcpus = true", "retry = 5"])
+def test_a_part_of_the_job_of_another_kind_is_refused(tmp_path, line):
+    path = tmp_path / "job.toml"
+    path.write_text(EXAMPLE.partition("[[job.retry]]")[0].replace("attempts = 3", f"attempts = 3\n{line}"))
+    with pytest.raises(BatchError, match=r"=.* is no .*\. Remedy: write "):
+        read_job_file(path)

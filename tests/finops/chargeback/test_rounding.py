@@ -45,3 +45,8 @@ def test_whoever_gets_a_cent_more_lost_no_less_than_who_does_not(amounts):
 def test_a_total_that_is_not_the_sum_is_refused():
     with pytest.raises(ChargebackError, match=r"total='5' is not the sum 1.0000"):
         largest_remainder([Fraction(1, 2), Fraction(1, 2)], Decimal(5))
+
+
+def test_a_total_above_the_rounded_up_shares_is_refused_and_0_stays_0():
+    with pytest.raises(ChargebackError, match=r"total='0.02' is not the sum 0.0040"):
+        largest_remainder([Fraction(0), Fraction(4, 1000)], Decimal("0.02"))

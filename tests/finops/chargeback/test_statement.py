@@ -1,11 +1,14 @@
-"""A team's statement. Oracle: the csv module and pandas read it back; its lines add up to what the team pays."""
+"""A team's statement. Oracle: the csv module, pandas and markdown-it read it back; its lines add up to what the team
+pays."""
 
 import csv
+import dataclasses
 import io
 from decimal import Decimal
 
 import pandas as pd
 import pytest
+from markdown_it import MarkdownIt
 
 from course_lib.finops.chargeback import ChargebackError, Shared, Split, allocate, statement
 from course_lib.finops.focus import make_focus
@@ -51,3 +54,16 @@ def test_markdown_is_one_table_with_its_bars_escaped():
 def test_a_team_without_charges_is_told_who_has_some():
     with pytest.raises(ChargebackError, match=r"project='gpt' has no charges; there are: llama, bert"):
         statement(FOUND, "gpt")
+
+
+def test_a_tag_cannot_put_anything_but_text_into_markdown():
+    nasty = "<img src=x onerror=alert(1)> [pay](javascript:pay) `a\r\n# head\u2028b"
+    owner = dataclasses.replace(FOUND.teams[0], name=nasty)
+    found = dataclasses.replace(FOUND, teams=(owner, *FOUND.teams[1:]))
+    html = MarkdownIt("commonmark", {"html": True}).enable("table").render(statement(found, nasty).markdown())
+    assert "<img" not in html
+    assert "<a " not in html
+    assert "<h1" not in html
+    assert "<code" not in html
+    assert html.count("<table>") == 1
+    assert "&lt;img src=x onerror=alert(1)&gt; [pay](javascript:pay) `a # head b" in html

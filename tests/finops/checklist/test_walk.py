@@ -79,6 +79,9 @@ def test_a_budget_counts_when_it_tells_somebody(account):
     budgets.create_budget(AccountId=ME, Budget={"BudgetName": "silent", **month})
     assert state(account, "budget") == "missing"
     to = [{"SubscriptionType": "EMAIL", "Address": "ada@example.org"}]
+    below = [{"Notification": {**ALERT, "ComparisonOperator": "LESS_THAN"}, "Subscribers": to}]
+    budgets.create_budget(AccountId=ME, Budget={"BudgetName": "idle", **month}, NotificationsWithSubscribers=below)
+    assert state(account, "budget") == "missing"
     told = [{"Notification": ALERT, "Subscribers": to}]
     budgets.create_budget(AccountId=ME, Budget={"BudgetName": "loud", **month}, NotificationsWithSubscribers=told)
     assert state(account, "budget") == "done"
@@ -112,6 +115,17 @@ def test_a_launch_policy_counts_when_it_is_attached_and_refuses_what_has_no_tags
     tagged["Condition"] = {"Null": {"aws:RequestTag/expires-at": "false"}}
     iam.create_policy_version(PolicyArn=arn, PolicyDocument=policy(tagged), SetAsDefault=True)
     assert state(account, "launch-policy") == "done"
+    run, made = (
+        {"Effect": "Allow", "Action": "ec2:RunInstances"},
+        ["arn:aws:ec2:*:*:instance/*", "arn:aws:ec2:*:*:volume/*"],
+    )
+    owned = {**run, "Resource": made, "Condition": {"Null": {"aws:RequestTag/owner": "false"}}}
+    tags = {**run, "Action": "ec2:CreateTags", "Resource": "*"}
+    endless = policy(owned, {**run, "NotResource": made}, tags)
+    iam.create_policy_version(PolicyArn=arn, PolicyDocument=endless, SetAsDefault=True)
+    (step,) = walk(account, regions=HERE, items=["launch-policy"]).steps
+    assert (step.state, step.evidence) == ("missing", "guardrail-researcher allows a launch without an end")
+    iam.create_policy_version(PolicyArn=arn, PolicyDocument=policy(tagged), SetAsDefault=True)
     iam.detach_group_policy(GroupName="researchers", PolicyArn=arn)
     assert state(account, "launch-policy") == "missing"
 
@@ -198,6 +212,12 @@ def test_nothing_is_changed(account):
 def test_an_item_that_is_not_on_the_list_is_refused(account):
     with pytest.raises(FinopsError, match=r"items='lawyer' is not on the list"):
         walk(account, items=["lawyer"])
+
+
+@pytest.mark.parametrize("empty", ["regions", "items"])
+def test_nothing_is_complete_where_nothing_was_looked_at(account, empty):
+    with pytest.raises(FinopsError, match=rf"{empty}=\[\] is empty"):
+        walk(account, **{empty: []})
 
 
 def test_nobody_signed_in_is_one_line(account):

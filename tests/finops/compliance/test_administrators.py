@@ -99,8 +99,17 @@ def test_a_policy_with_stars_only_in_some_places_is_none():
     assert everything({"Effect": "Allow", "NotAction": "sns:Publish", "Resource": "*"})
     assert not everything({**ALL, "Action": ["s3:*", "ec2:*", "iam:*", "cloudtrail:*"]})
     assert not everything(ALL, {"Effect": "Deny", "Action": "iam:*", "Resource": "*"})
-    assert not everything({**ALL, "Condition": {"Bool": {"aws:MultiFactorAuthPresent": "true"}}})
+    assert not everything({**ALL, "Condition": {"IpAddress": {"aws:SourceIp": "203.0.113.0/24"}}})
     assert not everything({**ALL, "Resource": "arn:aws:s3:::*"})
+
+
+def test_an_administrator_with_a_second_factor_is_one():
+    """Oracle: IAM's user guide, where everything is denied to those who are signed in without MFA."""
+    without = {"BoolIfExists": {"aws:MultiFactorAuthPresent": "false"}}
+    assert everything(ALL, {"Effect": "Deny", "NotAction": "sts:*", "Resource": "*", "Condition": without})
+    assert everything({**ALL, "Condition": {"Bool": {"aws:MultiFactorAuthPresent": "true"}}})
+    assert everything({**ALL, "Condition": {"NumericLessThan": {"aws:MultiFactorAuthAge": "3600"}}})
+    assert not everything({**ALL, "Action": "s3:*", "Condition": {"Bool": {"aws:MultiFactorAuthPresent": "true"}}})
 
 
 def test_a_document_that_our_parser_refuses_is_unseen_and_not_passed(account):

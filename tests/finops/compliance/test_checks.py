@@ -58,7 +58,9 @@ def test_what_lies_outside_the_allowed_regions_is_named(account, make):
     name = make(account)
     found = look(account, Settings(allowed_regions=("eu-west-1",)), regions=HERE, checks=["regional-things"])
     assert any(name in one.resource for one in found.of("failed"))
-    assert look(account, Settings(allowed_regions=tuple(HERE)), regions=HERE, checks=["regional-things"]).clean
+    assert not look(account, Settings(allowed_regions=tuple(HERE)), regions=HERE, checks=["regional-things"]).of(
+        "failed"
+    )
 
 
 def test_a_bucket_outside_the_allowed_regions_is_named(account):
@@ -184,6 +186,10 @@ def test_log_groups_keep_their_events_neither_too_short_nor_too_long(account, da
         ({"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "Ipv6Ranges": [{"CidrIpv6": "::/0"}]}, "failed"),
         ({"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}, "passed"),
         ({"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}, "failed"),
+        ({"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/1"}, {"CidrIp": "128.0.0.0/1"}]}, "failed"),
+        ({"IpProtocol": "-1", "IpRanges": [{"CidrIp": "64.0.0.0/2"}]}, "passed"),
+        ({"IpProtocol": "-1", "Ipv6Ranges": [{"CidrIpv6": "2000::/3"}]}, "failed"),
+        ({"IpProtocol": "-1", "Ipv6Ranges": [{"CidrIpv6": "fd00::/8"}, {"CidrIpv6": "2001:db8::/32"}]}, "passed"),
     ],
 )
 def test_a_security_group_opens_allowed_tcp_ports_only(account, rule, status):

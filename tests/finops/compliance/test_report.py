@@ -36,6 +36,15 @@ def report(account):
     return look(account, Settings(allowed_regions=("us-east-1",)), regions=HERE)
 
 
+def test_a_fault_that_was_seen_weighs_more_than_what_could_not_be_seen(report):
+    """Oracle: the order in which `status_of` says that it looks: failed, unseen, passed, not applicable."""
+    (one,) = (result for result in report.results if result.check == "flow-logs")
+    states = ("not applicable", "passed", "unseen", "failed")
+    for most in range(1, 5):
+        rows = tuple(replace(one, status=state) for state in states[:most])
+        assert replace(report, results=rows).status_of("flow-logs") == states[most - 1]
+
+
 def test_the_lists_of_controls_are_whole():
     assert len(all_controls("FedRAMP")) == 323  # FedRAMP Rev. 5, Moderate
     standards = {"(a)(1)", "(b)", "(c)(1)", "(d)", "(e)(1)"}

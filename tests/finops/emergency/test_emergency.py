@@ -223,3 +223,16 @@ def test_an_address_in_use_is_no_orphan(account, run):
     (one,) = run(1)
     ec2.associate_address(AllocationId=ec2.allocate_address(Domain="vpc")["AllocationId"], InstanceId=one)
     assert make_plan(account, REGIONS).orphans == ()
+
+
+def test_a_region_that_can_not_be_seen_any_more_is_a_failure(account, run, states):
+    (far,) = run(1, "eu-west-1")
+    (near,) = run(1)
+    (kept,) = run(1, "eu-west-1", {"protected": "true"})
+    plan = make_plan(account, REGIONS)
+    account.inject("denied", "ec2.DescribeInstances", region="eu-west-1")
+    report = carry_out(account, plan, plan.phrase)
+    assert [(outcome.what, "UnauthorizedOperation" in outcome.why) for outcome in report.failed] == [(far, True)]
+    assert [(outcome.what, outcome.why) for outcome in report.left] == [(kept, "protected")]
+    account.heal()
+    assert states() == {far: "running", near: "terminated", kept: "running"}

@@ -1,6 +1,6 @@
 """Launching with the end built in. Oracle: boto3's own view of the running account, and its ledger of calls."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -178,8 +178,6 @@ def test_what_can_not_be_given_back_is_named(account, request_for, states):
     ],
 )
 def test_a_lease_that_can_not_be_a_tag_is_refused(owner, end, said):
-    from datetime import datetime
-
     with pytest.raises(LeaseError, match=said):
         Lease(owner, "bert", datetime.fromisoformat(end))
 
@@ -214,3 +212,26 @@ def test_with_a_time_given_a_foreign_role_still_launches_nothing(account, reques
     with pytest.raises(LaunchError, match=r"belongs to account 210987654321"):
         launch(account, asked, account.now())
     assert states() == {}
+
+
+def test_a_time_without_a_zone_is_refused(account, request_for, states):
+    for work in (plan_launch, launch):
+        with pytest.raises(LaunchError, match=r"now='2026-12-01T08:00:00' names no time zone"):
+            work(account, request_for(), account.now().replace(tzinfo=None))
+    assert states() == {}
+
+
+def test_tags_of_ones_own_do_not_replace_the_lease(account, request_for):
+    asked = request_for(tags={"expires-at": "2099-01-01T00:00:00Z", "owner": "nobody"})
+    (one,) = launch(account, asked).instances
+    tags = {tag["Key"]: tag["Value"] for tag in described(account, one)["Tags"]}
+    assert (tags["owner"], tags["expires-at"]) == ("ada@example.org", "2026-12-01T09:00:00Z")
+
+
+def test_a_lease_in_another_time_zone_ends_at_the_same_moment(account, request_for):
+    zone = timezone(timedelta(hours=5, minutes=30))
+    lease = Lease("ada", "bert", datetime(2026, 12, 1, 16, 0, tzinfo=zone))  # 10:30 UTC
+    (one,) = launch(account, request_for(lease=lease)).instances
+    schedule = account.client("scheduler").get_schedule(Name=f"lease-{one}", GroupName="ephemeral")
+    assert schedule["ScheduleExpression"] == "at(2026-12-01T10:30:00)"
+    assert {"Key": "expires-at", "Value": "2026-12-01T10:30:00Z"} in described(account, one)["Tags"]

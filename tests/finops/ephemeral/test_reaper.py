@@ -3,12 +3,14 @@
 from datetime import timedelta
 
 import pytest
+from botocore.awsrequest import AWSResponse
 
 from course_lib.finops.aws import AwsError
 from course_lib.finops.ephemeral import TooManyError, end_instances, sweep
 from course_lib.finops.errors import FinopsError
 
 HOUR = timedelta(hours=1)
+HERE = ["us-east-1"]
 
 
 def tags(account, hours, **more):
@@ -77,7 +79,7 @@ def test_without_a_lease_there_is_a_grace_and_then_a_stop(account, plain, states
     (one,) = plain(given)
     account.advance(59 * timedelta(minutes=1))
     assert [v.action for v in sweep(account, apply=True).verdicts] == ["keep"]
-    account.advance(2 * timedelta(minutes=1))
+    account.advance(timedelta(minutes=1))  # exactly an hour: the grace is over
     found = sweep(account, apply=True)
     assert [v.action for v in found.verdicts] == ["stop"]
     assert said in found.verdicts[0].why
@@ -157,3 +159,40 @@ def test_a_region_that_is_none_is_unseen_in_one_line(account):
     assert list(found.unseen) == ["us-esat-1"]
     assert "look at the region's name" in found.unseen["us-esat-1"]
     assert "\n" not in found.unseen["us-esat-1"]
+
+
+def test_an_unknown_action_is_refused(account):
+    with pytest.raises(FinopsError, match=r"without_lease='terminated' is no action\. Remedy: use one of .*terminate"):
+        sweep(account, without_lease="terminated")
+
+
+def test_an_owners_name_may_have_any_character_that_ec2_takes(account, plain, states):
+    """A lease is a lease: what runs under it runs to its end, and no further."""
+    (one,) = plain(tags(account, 5) | {"owner": "Ada O'Neil, PhD"})
+    account.advance(4 * HOUR)
+    (kept,) = sweep(account, regions=HERE, apply=True).verdicts
+    assert (kept.action, kept.lease.owner) == ("keep", "Ada O_Neil_ PhD")
+    account.advance(1 * HOUR)
+    assert [v.action for v in sweep(account, regions=HERE, apply=True).verdicts] == ["terminate"]
+    assert states() == {one: "terminated"}
+
+
+def test_one_that_a_policy_denies_costs_the_others_nothing(account, plain, states):
+    """EC2 denies the whole call when a condition on tags fails for one of its instances."""
+    instances = plain(tags(account, 1), count=8)
+    account.advance(2 * HOUR)
+    held, client = instances[5], account.client("ec2", region="us-east-1")
+
+    def deny(params, **_):
+        if held not in str(params["body"]):
+            return None
+        error = {"Code": "UnauthorizedOperation", "Message": "You are not authorized to perform this operation."}
+        return AWSResponse("", 403, {}, None), {"Error": error, "ResponseMetadata": {}}
+
+    client.meta.events.register("before-call.ec2.TerminateInstances", deny)
+    try:
+        found = sweep(account, regions=HERE, apply=True)
+    finally:
+        client.meta.events.unregister("before-call.ec2.TerminateInstances", deny)
+    assert [verdict.instance for verdict in found.failed] == [held]
+    assert states() == dict.fromkeys(instances, "terminated") | {held: "running"}

@@ -72,7 +72,13 @@ def test_a_month_that_is_not_there_names_those_that_are():
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(b"", "is empty"), (b"\x1f\x8bbroken", "is no CSV"), (b"\xff\xfe\x00", "is no CSV"), (b"Cost\n1\n", "is missing")],
+    [
+        (b"", "is empty"),
+        (b"\x1f\x8bbroken", "is no CSV"),
+        (gzip.compress(b"Cost\n1\n" * 99)[:12] + b"\xff\xff\xff", "is no CSV"),
+        (b"\xff\xfe\x00", "is no CSV"),
+        (b"Cost\n1\n", "is missing"),
+    ],
 )
 def test_a_file_that_is_none_is_one_line(tmp_path, content, told):
     path = tmp_path / "bill.csv"
@@ -124,6 +130,20 @@ def test_of_several_executions_of_a_month_only_the_newest_counts(account):
     for day, usd in (("02", 1), ("03", 3)):
         put(s3, f"b/focus/data/BILLING_PERIOD=2026-12/2026-12-{day}T08:00:00.000Z-ab/focus-00001.csv.gz", charge(usd))
     assert read_focus_s3(account, "bills", "b").total() == 3
+
+
+def test_two_exports_of_one_bill_are_not_added_up(account):
+    s3 = account.client("s3")
+    s3.create_bucket(Bucket="bills")
+    for name, usd in (("focus", 1), ("focus-hourly", 1)):
+        put(s3, f"b/{name}/data/BILLING_PERIOD=2026-12/focus-00001.csv.gz", charge(usd))
+    with pytest.raises(FocusError, match=r"of 123456789012 for 2026-12 twice, in b/focus-hourly/data and .*Remedy"):
+        read_focus_s3(account, "bills", "b/focus")
+    assert read_focus_s3(account, "bills", "b/focus/").total() == 1
+    other = "b/others/data/BILLING_PERIOD=2026-12/focus-00001.csv.gz"
+    put(s3, other, charge(5, BillingAccountId="210987654321"))
+    s3.delete_object(Bucket="bills", Key="b/focus-hourly/data/BILLING_PERIOD=2026-12/focus-00001.csv.gz")
+    assert read_focus_s3(account, "bills", "b/").total() == 6
 
 
 def test_a_file_of_the_specifications_byte_order_mark_and_gzip_is_read(tmp_path):

@@ -14,7 +14,7 @@ def test_an_error_is_measured_on_its_own_side():
     assert scores(np.array([3.0, -3.0]), np.array([1.0, 2.0]), np.array([6.0, 7.0])) == pytest.approx([0.5, 1.5])
 
 
-@pytest.mark.parametrize(("level", "rank"), [(0.8, 8), (0.5, 5), (0.1, 1), (0.95, 9)])
+@pytest.mark.parametrize(("level", "rank"), [(0.8, 8), (0.75, 8), (0.5, 5), (0.1, 1), (0.95, 9)])
 def test_the_rank_is_that_of_one_more(level, rank):
     given = np.linspace(0.5, 2.5, 9)
     assert stretch(given[::-1], level) == pytest.approx(given[rank - 1])

@@ -119,6 +119,11 @@ def test_other_tags_can_be_asked_for(account, run):
     assert [each[:2] for each in found(account, required=["team"]) if each[0] == one] == [(one, "missing tag")]
 
 
+def test_nothing_is_clean_where_nothing_was_looked_at(account):
+    with pytest.raises(FinopsError, match=r"regions=\[\] names no region"):
+        audit(account, regions=[])
+
+
 def test_a_time_without_a_zone_is_refused(account):
     with pytest.raises(FinopsError, match=r"now=.* names no time zone"):
         audit(account, now=account.now().replace(tzinfo=None))

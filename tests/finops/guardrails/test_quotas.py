@@ -16,6 +16,7 @@ from course_lib.finops.guardrails import (
     apply_guardrails,
     check_quota,
     plan_guardrails,
+    quota_line,
     quota_of_type,
 )
 
@@ -100,10 +101,39 @@ def test_what_is_lacking_is_asked_for_once_and_waited_for(account):
     assert len(asked["RequestedQuotas"]) == 1
 
 
+def test_launches_in_one_quota_count_together_and_are_asked_for_once(account):
+    """Oracle: Service Quotas takes one open request for a quota, and EC2 counts all vCPUs that run: 8 and 128."""
+    launches = tuple(PlannedLaunch(name, 1, "us-east-1") for name in ("trn1.2xlarge", "trn1.32xlarge"))
+    elsewhere = PlannedLaunch("trn1.2xlarge", 1, "eu-west-1")
+    wanted = Guardrails(("us-east-1",), ("trn1.*",), launches=(*launches, elsewhere))
+    account.set_quota(TRN, 128)
+    assert apply_guardrails(plan_guardrails(account, wanted)).failed is None
+    asked = account.client("service-quotas").list_requested_service_quota_change_history(ServiceCode="ec2")
+    assert [one["DesiredValue"] for one in asked["RequestedQuotas"]] == [136.0]
+    assert plan_guardrails(account, wanted).changes == []
+    account.set_quota(TRN, 136)
+    said = [line.why for line in plan_guardrails(account, wanted).lines if line.kind == "quota"]
+    assert ["fits" in why for why in said] == [True, True, True]
+    assert "beside 0 that run and 8 of other planned launches" in said[1]
+
+
+def test_a_request_that_was_answered_is_not_waited_for(account):
+    """Oracle: Service Quotas' states: only PENDING and CASE_OPENED wait for an answer."""
+    launch = PlannedLaunch("trn1.32xlarge", 1, "us-east-1")
+    wanted = Guardrails(("us-east-1",), ("trn1.*",), launches=(launch,))
+    account.set_quota(TRN, 0)
+    apply_guardrails(plan_guardrails(account, wanted))
+    account.advance(timedelta(days=2))  # it is granted
+    check = check_quota(account, PlannedLaunch("trn1.32xlarge", 2, "us-east-1"))
+    assert (check.limit, check.short, check.asked) == (128, 128, None)
+    assert quota_line(account, check).change == "update"
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
         (("trn1", 1, "us-east-1"), "instance_type='trn1' is no instance type"),
+        ((1, 1, "us-east-1"), "instance_type=1 is no text"),
         (("trn1.2xlarge", 0, "us-east-1"), "count=0 must be a whole number of at least 1"),
         (("trn1.2xlarge", 1, "us-east-1", "reserved"), "purchase='reserved' must be 'on_demand' or 'spot'"),
     ],

@@ -72,15 +72,21 @@ BOTH = [  # request, whether an administrator gets through
     (on("ec2:DeleteTags", removed_tags=["expires-at"]), False),
     (on("ec2:DeleteTags"), False),  # names no keys: removes all tags
     (on("ec2:ModifyInstanceAttribute"), False),
+    (on("ec2:CreateTags", new_tags={"protected": "true"}), False),  # the reaper spares it
+    # aws:ResourceTag/protected, which the reaper's policy asks for, is a key without capitals (IAM's user guide)
+    (on("ec2:CreateTags", new_tags={"Protected": "true"}), False),
     # detours
     *[
         (ask(action), False)
         for action in (
+            "ec2:ImportInstance", "ec2:AcceptReservedInstancesExchangeQuote",
             "ec2:RequestSpotInstances", "ec2:RequestSpotFleet", "ec2:CreateFleet", "ec2:RunScheduledInstances",
             "ec2:PurchaseCapacityBlock", "ec2:CreateCapacityReservation", "ec2:AllocateHosts",
             "autoscaling:CreateAutoScalingGroup", "autoscaling:SetDesiredCapacity", "autoscaling:PutScalingPolicy",
             "batch:SubmitJob", "batch:CreateComputeEnvironment", "sagemaker:CreateTrainingJob",
-            "sagemaker:StartNotebookInstance", "ecs:RunTask", "eks:CreateNodegroup", "elasticmapreduce:RunJobFlow",
+            "sagemaker:StartNotebookInstance", "sagemaker:BatchAddClusterNodes", "pcs:CreateComputeNodeGroup",
+            "autoscaling:ResumeProcesses", "gamelift:UpdateFleetCapacity",
+            "ecs:RunTask", "eks:CreateNodegroup", "elasticmapreduce:RunJobFlow",
             "lightsail:CreateInstances", "imagebuilder:StartImagePipelineExecution",
         )
     ],
@@ -116,6 +122,21 @@ ONLY_BOUNDARY = [  # what the boundary alone stops
     (ask("iam:AttachRolePolicy", IAM + "role/admin"), False),
     (ask("iam:AttachRolePolicy", IAM + "role/mine", **{"iam:PermissionsBoundary": BOUNDARY_ARN}), True),
     (ask("iam:PutUserPermissionsBoundary", ANA, **{"iam:PermissionsBoundary": IAM + "policy/mine"}), False),
+    # with the boundary on it, the role that ends leases could be given a policy that denies it to end them
+    (ask("iam:PutRolePermissionsBoundary", TRAINING, **{"iam:PermissionsBoundary": BOUNDARY_ARN}), False),
+    (ask("iam:UpdateGroup", IAM + "group/researchers"), False),  # a budget action finds the group by its name
+    (ask("iam:UpdateUser", ANA), False),  # ${aws:username} is the owner
+    (ask("iam:UntagUser", ANA), False),
+    (ask("iam:TagUser", ANA), False),  # so is ${aws:PrincipalTag/owner}
+    (ask("iam:UpdateSAMLProvider", IAM + "saml-provider/login"), False),  # whoever signs the logins is everybody
+    (ask("iam:CreateServiceSpecificCredential", IAM + "user/bob"), False),
+    (ask("budgets:ModifyBudget", f"arn:aws:budgets::{ACCOUNT}:budget/course"), False),
+    (ask("budgets:DeleteBudgetAction", f"arn:aws:budgets::{ACCOUNT}:budget/course/action/1"), False),
+    (ask("budgets:ViewBudget", f"arn:aws:budgets::{ACCOUNT}:budget/course"), True),
+    (ask("scheduler:DeleteSchedule", f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/ephemeral/lease-i-1"), False),
+    (ask("scheduler:UpdateSchedule", f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/ephemeral/lease-i-1"), False),
+    (ask("scheduler:DeleteScheduleGroup", f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule-group/ephemeral"), False),
+    (ask("scheduler:CreateSchedule", f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/ephemeral/lease-i-1"), True),
     (ask("iam:CreatePolicy", IAM + "policy/mine"), True),
     (on("ec2:StartInstances", instance_type="trn1.2xlarge"), True),
     (on("ec2:StartInstances", instance_type="p5.48xlarge"), False),
@@ -130,6 +151,16 @@ ONLY_ORGANISATION = [  # what the organisation alone stops, or lets its own role
     (ask("lambda:UpdateFunctionCode", f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:mine"), True),
     (ask("events:DisableRule", f"arn:aws:events:{REGION}:{ACCOUNT}:rule/guardrail-every-5-minutes"), False),
     (ask("scheduler:DeleteSchedule", f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/default/guardrail-x"), False),
+    # deletes the schedules in it, too (EventBridge Scheduler's API reference), guardrails' among them
+    (ask("scheduler:DeleteScheduleGroup", f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule-group/ops"), False),
+    (ask("events:DisableRule", f"arn:aws:events:{REGION}:{ACCOUNT}:rule/ops-bus/guardrail-every-5-minutes"), False),
+    (ask("iam:PutUserPermissionsBoundary", ANA, **{"iam:PermissionsBoundary": IAM + "policy/wide"}), False),
+    (ask("iam:PutUserPermissionsBoundary", ANA, **{"iam:PermissionsBoundary": IAM + "policy/guardrail-fence"}), True),
+    (
+        ask("iam:PutUserPermissionsBoundary", ANA, caller=DEPLOYER, **{"iam:PermissionsBoundary": IAM + "policy/wide"}),
+        True,
+    ),
+    (on("ec2:CreateTags", caller=REAPER, new_tags={"protected": "true"}), True),
     (ask("sns:DeleteTopic", f"arn:aws:sns:{REGION}:{ACCOUNT}:guardrail-reports"), False),
     (ask("sns:Publish", f"arn:aws:sns:{REGION}:{ACCOUNT}:guardrail-reports", caller=REAPER), True),
     (ask("iam:DeleteRole", REAPER, caller=DEPLOYER), True),
@@ -172,6 +203,8 @@ def changed(**tags: str | None) -> Launch:
         (changed(**{"expires-at": ""}), False),
         (changed(**{"expires-at": None, "Expires-At": "2026-11-26T18:00:00Z"}), False),
         (changed(owner=None), False),
+        (changed(protected="true"), False),
+        (changed(PROTECTED="true"), False),
         (replace(GOOD, region="eu-west-1"), False),
     ],
 )

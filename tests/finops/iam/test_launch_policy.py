@@ -78,6 +78,8 @@ LAUNCHES = [
     ("a tag that nobody asked for", replace(GOOD, tags=tagged(protected="true")), False),
     ("IMDSv1", replace(GOOD, http_tokens="optional"), False),
     ("a huge volume", replace(GOOD, volume_gib=501), False),
+    ("a disk with provisioned IOPS", replace(GOOD, volume_type="io2"), False),
+    ("a disk of the older general type", replace(GOOD, volume_type="gp2"), True),
     ("a shared image", replace(GOOD, image_owner="999988887777"), False),
     ("a capacity block", replace(GOOD, market="capacity-block"), False),
     ("an administrator's role", replace(GOOD, profile="admin", role=f"arn:aws:iam::{ACCOUNT}:role/admin"), False),
@@ -93,6 +95,18 @@ def test_launches(what, launch, expected):
         return
     decision = decide(launch)
     assert decision.allowed is expected, decision.explanation
+
+
+def test_a_host_of_ones_own_is_refused_and_a_launch_that_names_no_tenancy_is_not():
+    """Oracle: AWS's price list: dedicated instances cost a fee for the region by the hour besides."""
+    for tenancy, expected in (("dedicated", False), ("host", False), (None, True)):
+        asked = []
+        for one in requests_for_run_instances(ANA, GOOD):
+            context = {**one.context, "aws:CurrentTime": NOW}
+            if context.pop("ec2:Tenancy", None) and tenancy:
+                context["ec2:Tenancy"] = tenancy
+            asked.append(replace(one, context=context))
+        assert evaluate_all(POLICY, asked).allowed is expected
 
 
 def on(action: str, caller: str = ANA, owner: str = "ana", **more) -> Request:
@@ -215,6 +229,9 @@ def test_a_policy_that_forgets_the_volume_fails_as_on_aws_and_missing_names_it()
         ({"instance_types": ["trn1.2xlarge", "trn1.2xlarge"]}, "twice"),
         ({"required_tags": ["Owner"]}, "differ only in case"),
         ({"required_tags": ["a*"]}, "can't be read"),
+        ({"required_tags": ["project", "protected"]}, "out of the reaper's reach"),
+        ({"optional_tags": ["Protected"]}, "out of the reaper's reach"),
+        ({"volume_types": ["*"]}, "can't be read"),
         ({"owner": "ana"}, "tells callers apart"),
         ({"owner": "${aws:username}*"}, "wildcard"),
         ({"owner": "${aws:PrincipalTag/owner, 'all'}"}, "without a default"),

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -32,6 +33,11 @@ def on(action: str, tags: dict, region: str = REGION, **more) -> Request:
     return request_on_instance(REAPER, action, region, ACCOUNT, resource_tags=tags, **more)
 
 
+def spot(tags: dict) -> Request:
+    asked = on("ec2:TerminateInstances", tags)
+    return replace(asked, context={**asked.context, "ec2:InstanceMarketType": "spot"})
+
+
 REAPS = [
     (on("ec2:TerminateInstances", ENDING), True),
     (on("ec2:TerminateInstances", ENDING, "us-west-2"), True),
@@ -46,6 +52,8 @@ REAPS = [
     (Request(REAPER, "sns:Publish", TOPIC), True),
     (on("ec2:TerminateInstances", {"owner": "ana"}), False),  # no end: it may have been started by a service
     (on("ec2:TerminateInstances", {}), False),
+    (spot({}), True),  # EC2 does not stop what a one-time spot request started
+    (spot({"protected": "True"}), False),
     (on("ec2:TerminateInstances", {**ENDING, "protected": "true"}), False),
     (on("ec2:TerminateInstances", {**ENDING, "Protected": "TRUE"}), False),
     (on("ec2:StopInstances", {"protected": "true"}), False),

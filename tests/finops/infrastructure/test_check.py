@@ -36,6 +36,9 @@ DEFECTS = {
     "delete": ("gcp/lab-box", "main.tf", '"DELETE"', '"STOP"', "stops, and its disk stays"),
     "idle": ("aws/batch", "main.tf", "min_vcpus           = 0", "min_vcpus = 8", "keeps instances when empty"),
     "timeout": ("aws/batch", "main.tf", "attempt_duration_seconds", "attempts", "train may run forever"),
+    "left out": ("aws/storage", "main.tf", "restrict_public_buckets = true", "", "leaves restrict_public_buckets open"),
+    "opened": ("aws/storage", "main.tf", "restrict_public_buckets = true", "restrict_public_buckets = false",
+               "leaves restrict_public_buckets open"),
     "public": ("gcp/storage", "main.tf", '"enforced"', '"inherited"', "may be made public"),
     "public blobs": ("azure/storage", "main.tf", "to_be_public = false", "to_be_public = true", "may be made public"),
     "hoard": ("gcp/storage", "main.tf", 'type = "Delete"', 'type = "SetStorageClass"', "keeps everything"),
@@ -81,6 +84,24 @@ def test_names_in_texts_and_names_of_loops_are_no_references():
     assert references('${[for one in var.list : "${one.name}-${local.end}"]}') == {("var", "list"), ("local", "end")}
     assert references('${merge(local.tags, {Name = "a.b"})}') == {("local", "tags")}
     assert references("${data.aws_region.current.name}") == {("data", "aws_region", "current")}
+
+
+def test_a_lifecycle_whose_rules_are_all_off_keeps_everything(copy_of):
+    place = copy_of("aws/storage", "main.tf", [('"Enabled"', '"Disabled"')])
+    assert any("has no rule that is on" in one.what for one in check_module(place))
+
+
+def test_an_archive_beside_the_files_and_a_provider_in_the_short_form_are_read(copy_of):
+    """Oracle: Terraform's reference: a version alone is a provider's requirement, too; bytes that are no text are."""
+    place = copy_of("aws/storage")
+    (place / "function.zip").write_bytes(b"PK\x03\x04\xff\xfe")
+    assert check_module(place) == []
+    versions = (place / "versions.tf").read_text()
+    start = versions.index("aws = {")
+    long = versions[start : versions.index("}", start) + 1]
+    for version, words in (("5.100.0", []), ("~> 5.0", ["provider aws is not pinned (version '~> 5.0')"])):
+        (place / "versions.tf").write_text(versions.replace(long, f'aws = "{version}"'))
+        assert [one.what for one in check_module(place)] == words
 
 
 def test_bad_input_is_refused_in_one_line(tmp_path):

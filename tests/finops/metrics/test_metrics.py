@@ -1,6 +1,7 @@
 """Metrics and alarms. Oracle: boto3's view of the practice account, which evaluates alarms by CloudWatch's rules; the
 request's size as botocore's own serializer writes it; the API's documented limits."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -21,7 +22,7 @@ from course_lib.finops.metrics import (
     training_data,
 )
 from course_lib.finops.metrics.data import wire_size
-from course_lib.finops.usage import running_now
+from course_lib.finops.usage import Running, RunningInstance, running_now
 
 NOW = datetime(2026, 12, 1, 8, tzinfo=UTC)
 MINUTES = timedelta(minutes=1)
@@ -80,7 +81,7 @@ def test_batches_keep_to_the_limits_of_a_request(account):
     assert [len(batch) for batch in batches(data)] == [1000, 1000, 500]
     assert [datum for batch in batches(data) for datum in batch] == data
     wide = [
-        Datum("loss", 1 / 3, "None", NOW, {f"name-{one:02} of it": "ü" * 200 for one in range(30)}) for _ in range(100)
+        Datum("loss", 1 / 3, "None", NOW, {f"name-{one:02} of it": "&" * 400 for one in range(30)}) for _ in range(100)
     ]
     parts = list(batches(wide))
     assert all(sum(map(wire_size, part)) <= 1_000_000 for part in parts)
@@ -102,7 +103,7 @@ def test_the_size_is_not_less_than_botocores():
 
     model = get_session().get_service_model("cloudwatch").operation_model("PutMetricData")
     data = [
-        Datum("loss of the run", 1 / 3, "Count/Second", NOW, {f"n{one}": "ä b" * one for one in range(1, 9)}, 1)
+        Datum("loss of the run", 1 / 3, "Count/Second", NOW, {f"n{one}": "& b" * one for one in range(1, 9)}, 1)
         for _ in range(50)
     ]
     for protocol in ("query", "json"):
@@ -207,6 +208,9 @@ def test_an_alarm_that_could_not_work_is_refused(given, said):
         ({"time": datetime(2026, 12, 1)}, r"names no time zone"),
         ({"dimensions": {str(one): "x" for one in range(31)}}, r"must be at most 30"),
         ({"dimensions": {"project": ""}}, r"none of them empty"),
+        ({"dimensions": {"project": "Gr\u00f6\u00dfe"}}, r"dimension project='Gr\u00f6\u00dfe' must be ASCII"),
+        ({"dimensions": {"project": " "}}, r"dimension project=' ' must be ASCII"),
+        ({"dimensions": {"project": "x" * 1025}}, r"at most 1024"),
         ({"resolution": 5}, r"resolution=5 must be 1 or 60"),
         ({"name": ""}, r"name='' must have 1 to 255 characters"),
     ],
@@ -222,3 +226,19 @@ def test_percentages_are_fractions_and_a_denied_call_is_one_line(account):
     account.inject("denied", "cloudwatch.PutMetricData")
     with pytest.raises(AwsError, match=r"sending 1 metrics to CloudWatch: .*Remedy"):
         send(account, training_data(TrainingBeat(NOW, "i-1")))
+
+
+def test_one_odd_tag_or_unknown_price_does_not_silence_the_other_projects(account):
+    one = RunningInstance("i-1", "us-east-1", "us-east-1a", "trn1.2xlarge", "ada", "bert", "on_demand", NOW, 1.5)
+    odd = [replace(one, project=name) for name in ("Gr\u00f6\u00dfe", "  ", "tab\there", "x" * 2000)]
+    data = spend_data(Running(NOW, (one, *odd, replace(one, project="gpt", usd_per_hour=None)), {}))
+    told = {datum.dimensions["project"]: datum.value for datum in data}
+    assert told == dict.fromkeys([r"Gr\xf6\xdfe", "(none)", "tab?here", "x" * 1024, "bert"], 1.5)  # no gpt: not 0
+    assert send(account, data).data == 5
+    for value in told:  # the API's rule for a dimension's value
+        assert value.isascii()
+        assert value.isprintable()
+        assert 1 <= len(value.strip()) <= 1024
+    watch = Watch("i-1", "us-east-1", "Gr\u00f6\u00dfe", usd_per_hour=1.0, topic="arn:aws:sns:us-east-1:1:ops")
+    spend = plan_alarms(account, watch).changes[-1].asked
+    assert spend["Dimensions"] == [{"Name": "project", "Value": r"Gr\xf6\xdfe"}]  # where the metric is

@@ -1,5 +1,7 @@
 """The budget optimiser. Oracle: brute force over every choice of small cases; prices times hours by hand."""
 
+import random
+from decimal import ROUND_CEILING, Decimal
 from itertools import product
 
 import pytest
@@ -16,6 +18,8 @@ from course_lib.finops.optimize import (
     optimize_budget,
     options_of,
 )
+from course_lib.finops.optimize.options import Option
+from course_lib.finops.optimize.programme import solve
 
 TRN = Offer("trn", "trainium1", 16, "on_demand", 21.5)
 SPOT = Offer("trn", "trainium1", 16, "spot", 9.0, time_per_useful=1.2)
@@ -176,3 +180,45 @@ def test_bad_numbers_are_refused_with_a_remedy(make):
 def test_no_projects_are_a_plan_that_costs_nothing():
     plan = optimize_budget(100, [], [TRN])
     assert (plan.usd, plan.value, plan.choices, plan.refused) == (0.0, 0, (), ())
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_cent_decides_however_large_the_amounts(seed):
+    # The solver's tolerance is a millionth: of 10,000 USD that is a cent, of a million USD a whole dollar.
+    chance = random.Random(seed)
+    base = 10 ** chance.randint(6, 9)
+    values = chance.choice([(1.0, 2.0, 3.0, 5.0), (1.0, 2e6, 3.5e6), (0.1, 0.2, 0.3)])
+    options = []
+    for number in range(7):
+        demand = Demand(f"p{number}", 1, value=chance.choice(values))
+        options += [Option(demand, TRN, 1, 1.0, base + chance.randint(-3, 3)) for _ in range(chance.randint(1, 2))]
+    budget = chance.randint(1, 6) * base + chance.randint(-2, 2)
+    plans = product(*([None, *(one for one in options if one.demand.project == f"p{n}")] for n in range(7)))
+    within = [plan for plan in ([one for one in plan if one] for plan in plans) if cents_of(plan) <= budget]
+    best = min((-value_of(plan), cents_of(plan)) for plan in within)
+    found = solve(options, [], budget)
+    assert found is not None
+    assert (-value_of(found), cents_of(found)) == best
+
+
+def cents_of(plan):
+    return sum(option.cents for option in plan)
+
+
+def value_of(plan):
+    return sum(Decimal(str(option.demand.value)) for option in plan)
+
+
+def test_what_is_worth_little_is_done_beside_what_is_worth_millions():
+    demands = [Demand("big", 16_000, value=2_000_000.0), Demand("small", 160, value=1.0)]
+    plan = optimize_budget(100_000, demands, [TRN])
+    assert [one.project for one in plan.choices] == ["big", "small"]
+    assert plan.value == 2_000_001
+
+
+@pytest.mark.parametrize(("chip_hours", "cents"), [(16, 2150), (1, 135), (2, 269), (0.0001, 1)])
+def test_a_part_of_a_cent_is_paid_as_a_cent(chip_hours, cents):
+    exact = Decimal(str(chip_hours)) / 16 * Decimal("21.5") * 100
+    assert cents == exact.to_integral_value(ROUND_CEILING)
+    ((option,), _) = options_of(Demand("one", chip_hours), TRN)
+    assert option.cents == cents

@@ -100,6 +100,25 @@ def test_idle_needs_data_of_every_metric_and_saves_the_whole_price(account, laun
     assert one.command == f"aws ec2 stop-instances --region us-east-1 --instance-ids {lazy}"
 
 
+def test_a_capacity_block_is_paid_and_so_stopping_it_saves_nothing(account, launch, busy):
+    lazy = launch("g6.xlarge")
+    busy(lazy, Metric("AWS/EC2", "CPUUtilization"), [2.0] * 24)
+    account.advance(timedelta(hours=25))
+    assert kinds(look(account)) == [("idle", lazy)]
+
+    def block(parsed, **_):
+        for found in parsed["Reservations"]:
+            for one in found["Instances"]:
+                one["InstanceLifecycle"] = "capacity-block"
+
+    events = account.client("ec2", region="us-east-1").meta.events
+    events.register("after-call.ec2.DescribeInstances", block)
+    try:
+        assert kinds(look(account)) == []
+    finally:
+        events.unregister("after-call.ec2.DescribeInstances", block)
+
+
 def test_the_busiest_chip_counts(account, launch, busy):
     one = launch("g6.12xlarge")
     busy(one, GPU, [10.0, 20.0], index="0")

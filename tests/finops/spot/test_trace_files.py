@@ -105,10 +105,13 @@ def test_a_history_without_a_use_says_why(rows, until, words):
         ("a.json", "{", "is not JSON"),
         ("a.json", '{"Prices": []}', "no list 'SpotPriceHistory'"),
         ("a.csv", "SpotPrice,Timestamp\n1,2026-01-01T00:00:00Z\n", "lacks"),
+        ("a.csv", "SpotPrice,Timestamp\n\xff,2026-01-01T00:00:00Z\n", "is not CSV .*invalid start byte.*Remedy"),
+        ("a.csv", "SpotPrice,Timestamp\n" + "1" * 200_000, "is not CSV .*field limit.*Remedy"),
+        ("a.json", '{"SpotPriceHistory": "\xff"}', "is not JSON .*invalid start byte.*Remedy"),
     ],
 )
 def test_a_file_of_another_kind_says_why(tmp_path, name, text, words):
-    (tmp_path / name).write_text(text)
+    (tmp_path / name).write_text(text, encoding="latin-1")
     with pytest.raises(SpotError, match=words):
         read_prices(tmp_path / name)
 

@@ -7,7 +7,8 @@ import pytest
 
 from course_lib.catalog import instance
 from course_lib.finops.aws import AwsError
-from course_lib.finops.usage import UsageError, read_usage
+from course_lib.finops.errors import FinopsError
+from course_lib.finops.usage import DAY, Usage, UsageError, UsageRow, daily, read_usage
 
 TRN1, INF2 = instance("trn1.2xlarge").usd_per_hour(), instance("inf2.xlarge").usd_per_hour()
 
@@ -112,6 +113,12 @@ NOW = datetime(2026, 12, 10, tzinfo=UTC)
 SPAN = (date(2026, 12, 1), date(2026, 12, 9))
 
 
+def test_a_tags_value_may_hold_a_dollar_sign():
+    account = Pages(page("2026-12-01", {"project$us$only": "1", "project$": "2"}))
+    usage = read_usage(account, *SPAN, by=["tag:project"], now=NOW)
+    assert usage.totals() == {("",): 2, ("us$only",): 1}  # the key ends at the first one: a key can hold none
+
+
 def test_all_pages_are_read_added_exactly_and_counted():
     account = Pages(
         page("2026-12-01", {"project$a": "0.1", "project$b": "0.2"}, "next"),
@@ -162,3 +169,32 @@ def test_a_denied_call_is_one_line(account):
     first = account.now().date()
     with pytest.raises(AwsError, match=r"reading the bill from Cost Explorer: .*Remedy: ask for this permission"):
         read_usage(account, first, first + timedelta(days=1))
+
+
+def test_a_thousand_tags_are_read_in_one_pass_and_say_what_each_series_says():
+    start, keys = datetime(2026, 12, 1, tzinfo=UTC), [f"p{number}" for number in range(1000)]
+    rows = CountedRows(
+        UsageRow(start + day * DAY, (key,), Decimal(day * number))
+        for day in range(3)
+        for number, key in enumerate(keys)
+    )
+    usage = Usage(start, start + 3 * DAY, DAY, ("tag:project",), rows, start, 1)
+    scopes = usage.scopes()
+    assert rows.passes <= 2  # one for the totals, one for the series
+    assert scopes["tag:project=p7"].usd == (0.0, 7.0, 14.0)
+    assert sum(sum(series.usd) for series in scopes.values()) == sum(range(1000)) * 3
+    assert scopes["tag:project=p999"] == usage.series(("p999",))
+
+
+class CountedRows(tuple):
+    passes = 0
+
+    def __iter__(self):
+        self.passes += 1
+        return super().__iter__()
+
+
+@pytest.mark.parametrize("usd", [float("nan"), float("inf")])
+def test_a_series_holds_numbers(usd):
+    with pytest.raises(FinopsError, match=r"usd\[1\]=(nan|inf) must be a finite number.*Remedy"):
+        daily("total", date(2026, 12, 1), [1.0, usd])

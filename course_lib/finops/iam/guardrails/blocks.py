@@ -87,6 +87,21 @@ def deny_launch_without(tag: str, partition: str, exempt: Sequence[str] = ()) ->
     ]
 
 
+def deny_protecting(tag: str, partition: str, exempt: Sequence[str] = ()) -> Block:
+    """Deny to set the tag that puts an instance out of the reaper's reach, at the launch and after it.
+
+    Tags of a launch are asked for as ec2:CreateTags, too. With other capitals the tag would still stop the reaper: the
+    names of condition keys, aws:ResourceTag/protected among them, have none.
+    """
+    return {
+        "Sid": "DenyProtecting",
+        "Effect": "Deny",
+        "Action": "ec2:CreateTags",
+        "Resource": [f"arn:{partition}:ec2:*:*:instance/*", f"arn:{partition}:ec2:*:*:volume/*"],
+        "Condition": {"ForAnyValue:StringEqualsIgnoreCase": {"aws:TagKeys": [tag]}, **except_for(exempt)},
+    }
+
+
 def deny_tag_changes(tags: Sequence[str], partition: str, exempt: Sequence[str] = ()) -> list[Block]:
     """Deny to change these tags after the launch, and to remove any tag of an instance or a volume.
 

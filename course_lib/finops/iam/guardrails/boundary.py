@@ -12,6 +12,7 @@ from course_lib.finops.iam.guardrails.blocks import (
     deny_detaching,
     deny_launch_without,
     deny_other_regions,
+    deny_protecting,
     deny_tag_changes,
     guard_identities,
 )
@@ -23,8 +24,9 @@ from course_lib.finops.iam.guardrails.inputs import (
     check_services,
     check_tags,
     check_types,
+    check_unprotected,
 )
-from course_lib.finops.iam.guardrails.launching import IAM_CHANGES, INSTANCE_CHANGES, OTHER_LAUNCHES
+from course_lib.finops.iam.guardrails.launching import GUARD_CHANGES, IAM_CHANGES, INSTANCE_CHANGES, OTHER_LAUNCHES
 from course_lib.finops.iam.guardrails.size import finished
 
 SERVICES = (
@@ -38,21 +40,22 @@ _GRANTS = (
     "iam:AttachUserPolicy",
     "iam:CreateRole",
     "iam:CreateUser",
-    "iam:PutRolePermissionsBoundary",
     "iam:PutRolePolicy",
-    "iam:PutUserPermissionsBoundary",
     "iam:PutUserPolicy",
 )
-# Ways to become somebody else, to lift a boundary, or to leave a group whose policies deny something.
+# Ways to become somebody else, to lift a boundary, or to leave a group whose policies deny something. A new name is
+# one: owners are told apart by it, and a budget action stops groups by it; so is a tag of one's own, such as owner. To
+# set this boundary on what has none (the role that ends leases) would open it to _GRANTS, and to a policy that denies.
 _TAKEOVERS = (
+    "iam:*PermissionsBoundary",
+    "iam:*ServiceSpecificCredential",
+    "iam:*TagRole",  # to untag as well: names of actions have no capitals
+    "iam:*TagUser",
     "iam:AddUserToGroup",
     "iam:CreateAccessKey",
     "iam:CreateLoginProfile",
-    "iam:DeleteRolePermissionsBoundary",
-    "iam:DeleteUserPermissionsBoundary",
     "iam:RemoveUserFromGroup",
-    "iam:UpdateAssumeRolePolicy",
-    "iam:UpdateLoginProfile",
+    "iam:Update*",
 )
 
 
@@ -66,14 +69,16 @@ def permission_boundary(
     required_tags: Sequence[str] = ("owner", "expires-at"),
     services: Sequence[str] = SERVICES,
     pass_roles: Sequence[str] = (),
+    protected_tag: str = "protected",
     partition: str = "aws",
 ) -> dict[str, Any]:
     """The most that a researcher may ever do, whatever else is attached.
 
     It grants nothing by itself. It leaves the named services, and denies in them: other regions, other instance
-    types, launches without the tags, other ways to launch, changes of running instances and of their tags, IAM
-    entities without this boundary, lifting a boundary, the guardrails' own roles and policies, and passing or taking on
-    any role but the named ones: a role that somebody else made may have no boundary.
+    types, launches without the tags, other ways to launch, changes of running instances and of their tags, the tag that
+    protects from the reaper, IAM entities without this boundary, setting or lifting a boundary, the guardrails' own
+    roles and policies, changes of budgets and of schedules, and passing or taking on any role but the named ones: a
+    role that somebody else made may have no boundary.
 
     Args:
         account: 12 digits.
@@ -84,6 +89,7 @@ def permission_boundary(
         required_tags: keys that every instance and volume must have from the start, and keeps.
         services: service prefixes that are left.
         pass_roles: the ARNs of roles that may be passed to instances or schedules, and taken on.
+        protected_tag: key of the tag that puts an instance out of the reaper's reach.
         partition: "aws", "aws-cn" or "aws-us-gov".
 
     Returns:
@@ -96,6 +102,7 @@ def permission_boundary(
     check_account(account)
     regions, types = check_regions(regions), check_types(instance_types)
     tags = check_tags("required_tags", required_tags, least=1)
+    check_unprotected(protected_tag, tags)
     roles = check_roles("pass_roles", pass_roles)
     check_name("name", name)
     check_name("guard_prefix", guard_prefix)
@@ -119,6 +126,7 @@ def permission_boundary(
         },
         *(block for tag in tags for block in deny_launch_without(tag, partition)),
         *deny_tag_changes(tags, partition),
+        deny_protecting(protected_tag, partition),
         {
             "Sid": "DenyDetours",
             "Effect": "Deny",
@@ -142,6 +150,8 @@ def permission_boundary(
         {"Sid": "DenyTakeovers", "Effect": "Deny", "Action": list(_TAKEOVERS), "Resource": "*"},
         {"Sid": "DenyOtherRoles", "Effect": "Deny", "Action": ["iam:PassRole", "sts:AssumeRole"], **_all_but(roles)},
     ]
+    if changes := _of(GUARD_CHANGES, services):
+        statements.append({"Sid": "DenyUnguarding", "Effect": "Deny", "Action": changes, "Resource": "*"})
     return finished(statements, Kind.BOUNDARY)
 
 

@@ -10,6 +10,7 @@ from course_lib.finops.iam.variables import Variable, read_template
 
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d", re.ASCII)
 _TYPE = re.compile(r"[a-z0-9][a-z0-9-]*\.(\*|[a-z0-9-]+)", re.ASCII)
+_VOLUME_TYPE = re.compile(r"[a-z]{2,8}\d?", re.ASCII)
 _TAG = re.compile(r"[A-Za-z0-9+=._:/@-]{1,128}", re.ASCII)
 _IMAGE_OWNER = re.compile(r"amazon|aws-marketplace|\d{12}", re.ASCII)
 _PERSONAL = ("aws:username", "aws:userid", "aws:sourceidentity", "aws:principaltag/")
@@ -47,9 +48,21 @@ def check_types(types: Sequence[str]) -> list[str]:
     return check_list("instance_types", types, _TYPE, "trn1.2xlarge")
 
 
+def check_volume_types(types: Sequence[str]) -> list[str]:
+    """EBS volume types by name."""
+    return check_list("volume_types", types, _VOLUME_TYPE, "gp3")
+
+
 def check_tags(name: str, tags: Sequence[str], least: int = 0) -> list[str]:
     """Tag keys; two that differ only in case are refused, because a condition can't tell them apart."""
     return check_list(name, tags, _TAG, "owner", least)
+
+
+def check_unprotected(protected: str, tags: Sequence[str]) -> None:
+    """Refuse the tag that puts an instance out of the reaper's reach among those that a launch must or may carry."""
+    check_tags("protected_tag", [protected])
+    if found := [tag for tag in tags if tag.lower() == protected.lower()]:
+        raise PolicyError.of("tags", found[0], "would put an instance out of the reaper's reach", "leave it out")
 
 
 def check_roles(name: str, roles: Sequence[str]) -> list[str]:

@@ -17,6 +17,8 @@ from course_lib.finops.iam.guardrails.inputs import (
     check_roles,
     check_tags,
     check_types,
+    check_unprotected,
+    check_volume_types,
 )
 from course_lib.finops.iam.guardrails.size import finished
 from course_lib.finops.iam.operators import read_date
@@ -40,7 +42,9 @@ def launch_policy(
     owner: str = "${aws:username}",
     ttl_tag: str = "expires-at",
     optional_tags: Sequence[str] = ("Name",),
+    protected_tag: str = "protected",
     max_volume_gib: int = 500,
+    volume_types: Sequence[str] = ("gp2", "gp3"),
     image_owners: Sequence[str] = ("amazon",),
     markets: Sequence[str] = ("on-demand", "spot"),
     pass_roles: Sequence[str] = (),
@@ -52,10 +56,11 @@ def launch_policy(
     """Allow launches of these instance types in these regions, with tags, an end and IMDSv2; and nothing else.
 
     Instance and volume must carry the owner tag with the caller's own name, the end in UTC, and the required tags
-    with some value; no tags but these and the optional ones, compared with their capitals. The caller may stop, reboot
-    and terminate instances with the caller's own owner tag, and not start a stopped one again: a launch is what has
-    an end. Tags are set at launch only. Not in IAM's reach, and left to the reaper: how far away the end is, how many
-    instances there are, and termination protection set at launch, for which RunInstances has no condition key.
+    with some value; no tags but these and the optional ones, compared with their capitals. The caller may stop,
+    reboot and terminate instances with the caller's own owner tag, and not start a stopped one again: a launch is
+    what has an end. Instances share their hosts, since dedicated ones cost extra. Tags are set at launch only. Not in
+    IAM's reach, and left to the reaper: how far away the end is, how many instances there are, and termination
+    protection set at launch, for which RunInstances has no condition key.
 
     Args:
         account: 12 digits.
@@ -67,7 +72,9 @@ def launch_policy(
             "${aws:PrincipalTag/owner}".
         ttl_tag: key of the tag that holds the end, as in 2026-11-26T18:00:00Z.
         optional_tags: further keys that may be there.
+        protected_tag: key of the tag that puts an instance out of the reaper's reach; it is refused among the others.
         max_volume_gib: the largest volume, GiB.
+        volume_types: of volumes; the IOPS of io1 and io2 can cost more than the accelerator, whatever the size.
         image_owners: whose images may be started: "amazon", "aws-marketplace" or accounts.
         markets: of `MARKETS`.
         pass_roles: the ARNs of the roles that an instance may be given.
@@ -89,7 +96,9 @@ def launch_policy(
     demanded = check_tags("tags", [owner_tag, ttl_tag, *required_tags], least=2)
     every_tag = check_tags("tags", [*demanded, *optional_tags])
     check_owner(owner)
+    check_unprotected(protected_tag, every_tag)
     PolicyError.check_count("max_volume_gib", max_volume_gib)
+    volumes = check_volume_types(volume_types)
     roles = check_roles("pass_roles", pass_roles)
     owners = check_image_owners(image_owners)
 
@@ -114,7 +123,7 @@ def launch_policy(
                 **tagged,
                 "StringEquals": {**tagged["StringEquals"], "ec2:MetadataHttpTokens": "required", **always},
                 "StringLike": {**texts, "ec2:InstanceType": types},
-                **if_given,
+                "StringEqualsIfExists": {"ec2:Tenancy": "default", **if_given},
             },
         },
         {
@@ -122,7 +131,11 @@ def launch_policy(
             "Effect": "Allow",
             "Action": "ec2:RunInstances",
             "Resource": f"{arn}:volume/*",
-            "Condition": {**tagged, "NumericLessThanEquals": {"ec2:VolumeSize": str(max_volume_gib)}},
+            "Condition": {
+                **tagged,
+                "NumericLessThanEquals": {"ec2:VolumeSize": str(max_volume_gib)},
+                "StringEqualsIfExists": {"ec2:VolumeType": volumes},  # left out, it is the image's or the default
+            },
         },
         {
             "Sid": "LaunchImage",
@@ -190,13 +203,13 @@ def _pass(sid: str, roles: Sequence[str], service: str, partition: str) -> Block
 
 
 def _market(markets: Sequence[str]) -> tuple[Block, Block]:
-    """Keys for StringEquals, and a condition of its own where on-demand is allowed: such a launch may lack the key."""
+    """Keys for StringEquals, and those for StringEqualsIfExists: a launch on demand may lack the market."""
     if isinstance(markets, str) or not markets or not set(markets) <= set(MARKETS):
         raise PolicyError.of("markets", markets, f"must be some of {MARKETS}", "write ['on-demand', 'spot']")
     wanted: Block = {"ec2:InstanceMarketType": list(markets)}
     if set(markets) == set(MARKETS):
         return {}, {}
-    return ({}, {"StringEqualsIfExists": wanted}) if "on-demand" in markets else (wanted, {})
+    return ({}, wanted) if "on-demand" in markets else (wanted, {})
 
 
 def _until(until: str | None) -> Block:

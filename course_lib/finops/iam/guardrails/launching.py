@@ -14,7 +14,9 @@ OTHER_LAUNCHES = (
     "autoscaling:Attach*",
     "autoscaling:Create*",
     "autoscaling:ExecutePolicy",
+    "autoscaling:LaunchInstances",
     "autoscaling:Put*",
+    "autoscaling:ResumeProcesses",
     "autoscaling:SetDesiredCapacity",
     "autoscaling:StartInstanceRefresh",
     "autoscaling:UpdateAutoScalingGroup",
@@ -23,9 +25,11 @@ OTHER_LAUNCHES = (
     "batch:Submit*",
     "batch:UpdateComputeEnvironment",
     "batch:UpdateServiceEnvironment",
+    "ec2:AcceptReservedInstancesExchangeQuote",
     "ec2:AllocateHosts",
     "ec2:CreateCapacityReservation*",
     "ec2:CreateFleet",
+    "ec2:ImportInstance",
     "ec2:ModifyCapacityReservation*",
     "ec2:ModifyFleet",
     "ec2:ModifySpotFleetRequest",
@@ -45,13 +49,27 @@ OTHER_LAUNCHES = (
     "elasticmapreduce:RunJobFlow",
     "emr-serverless:Start*",
     "gamelift:Create*",
+    "gamelift:UpdateFleetCapacity",
     "imagebuilder:Start*",
     "lightsail:Create*",
     "lightsail:Start*",
+    "pcs:Create*",
+    "pcs:Update*",
+    "sagemaker:BatchAddClusterNodes",
     "sagemaker:Create*",
     "sagemaker:Start*",
     "sagemaker:Update*",
     "savingsplans:Create*",
+)
+
+# What takes away an instance's planned end, and what tells of money or stops it, other than roles and policies.
+GUARD_CHANGES = (
+    "budgets:Delete*",
+    "budgets:Execute*",
+    "budgets:Modify*",
+    "budgets:Update*",
+    "scheduler:Delete*",
+    "scheduler:Update*",
 )
 
 # What changes an instance so that it outlives its end: its termination protection, its shutdown behaviour, its type.

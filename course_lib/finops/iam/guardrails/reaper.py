@@ -83,6 +83,14 @@ def reaper_policy(
             "Condition": {"StringEquals": where, **spared},
         },
         {
+            # EC2 can't stop what a one-time spot request started, so without a mark it is terminated
+            "Sid": "EndUnmarkedSpot",
+            "Effect": "Allow",
+            "Action": "ec2:TerminateInstances",
+            "Resource": instances,
+            "Condition": {"StringEquals": {**where, "ec2:InstanceMarketType": "spot"}, **spared},
+        },
+        {
             "Sid": "LeaveNote",
             "Effect": "Allow",
             "Action": "ec2:CreateTags",

@@ -16,11 +16,18 @@ from course_lib.finops.iam.guardrails.blocks import (
     deny_detaching,
     deny_launch_without,
     deny_other_regions,
+    deny_protecting,
     deny_tag_changes,
     except_for,
     guard_identities,
 )
-from course_lib.finops.iam.guardrails.inputs import check_name, check_regions, check_roles, check_tags
+from course_lib.finops.iam.guardrails.inputs import (
+    check_name,
+    check_regions,
+    check_roles,
+    check_tags,
+    check_unprotected,
+)
 from course_lib.finops.iam.guardrails.launching import IAM_CHANGES, INSTANCE_CHANGES, OTHER_LAUNCHES
 from course_lib.finops.iam.guardrails.size import finished
 
@@ -70,13 +77,18 @@ def tagged_launches_scp(
     required_tags: Sequence[str] = ("owner", "expires-at"),
     exempt_roles: Sequence[str] = (),
     partition: str = "aws",
+    protected_tag: str = "protected",
 ) -> dict[str, Any]:
     """Deny launches without these tags, changes of the tags afterwards, and changes of a running instance's end.
+
+    The tag that puts an instance out of the reaper's reach is denied as well: people who may set it need a role of
+    their own among the exempt ones.
 
     Args:
         required_tags: keys that every instance and volume must have from the start, and keeps.
         exempt_roles: the ARNs of roles that it does not stop: the reaper's, which lifts termination protection.
         partition: "aws", "aws-cn" or "aws-us-gov".
+        protected_tag: key of the tag that protects.
 
     Returns:
         A service control policy.
@@ -87,6 +99,7 @@ def tagged_launches_scp(
     """
     exempt = check_roles("exempt_roles", exempt_roles)
     tags = check_tags("required_tags", required_tags, least=1)
+    check_unprotected(protected_tag, tags)
     change: Block = {
         "Sid": "DenyInstanceChanges",
         "Effect": "Deny",
@@ -96,7 +109,8 @@ def tagged_launches_scp(
     if exempt:
         change["Condition"] = except_for(exempt)
     blocks = [block for tag in tags for block in deny_launch_without(tag, partition, exempt)]
-    return finished([*blocks, *deny_tag_changes(tags, partition, exempt), change], Kind.SCP, "service control policy")
+    blocks += [*deny_tag_changes(tags, partition, exempt), deny_protecting(protected_tag, partition, exempt), change]
+    return finished(blocks, Kind.SCP, "service control policy")
 
 
 def protect_guardrails_scp(
@@ -124,7 +138,13 @@ def protect_guardrails_scp(
             "must name at least one role",
             "name the role that installs the guardrails",
         )
-    machinery = ("events:*:*:rule/", "lambda:*:*:function:", "scheduler:*:*:schedule/*/", "sns:*:*:")
+    machinery = (
+        "events:*:*:rule/",
+        "events:*:*:rule/*/",
+        "lambda:*:*:function:",
+        "scheduler:*:*:schedule/*/",
+        "sns:*:*:",
+    )
     named = {
         "DenyGuardIdentities": (IAM_CHANGES, guard_identities("*", guard_prefix, partition)),
         "DenyGuardMachinery": (
@@ -161,9 +181,21 @@ def protect_guardrails_scp(
                 "iam:DeleteRolePermissionsBoundary",
                 "iam:DeleteUserPermissionsBoundary",
                 "organizations:LeaveOrganization",
+                "scheduler:DeleteScheduleGroup",  # takes every schedule in it along, whatever their names
             ],
             "Resource": "*",
             "Condition": except_for(deployers),
+        }
+    )
+    # Another boundary in the place of a guardrail's lifts it as well.
+    fences = f"arn:{partition}:iam::*:policy/{guard_prefix}*"
+    statements.append(
+        {
+            "Sid": "DenyOtherBoundaries",
+            "Effect": "Deny",
+            "Action": ["iam:PutRolePermissionsBoundary", "iam:PutUserPermissionsBoundary"],
+            "Resource": "*",
+            "Condition": {"ArnNotLike": {"iam:PermissionsBoundary": fences, **except_for(deployers)["ArnNotLike"]}},
         }
     )
     return finished(statements, Kind.SCP, "service control policy")
