@@ -60,6 +60,7 @@ def shown(root: Path) -> str:
     return (root / "_build/html/book/page.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_page_runs_again_when_the_library_changes_but_not_for_nothing_or_for_prose(root: Path) -> None:
     assert build(root) == 0
     assert runs(root) == 1
@@ -80,6 +81,7 @@ def test_a_page_runs_again_when_the_library_changes_but_not_for_nothing_or_for_p
     assert "Another title" in shown(root)
 
 
+@pytest.mark.slow
 def test_a_failing_cell_fails_the_build_each_time_and_shows_its_traceback(
     root: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,7 +23,7 @@ def check(launch_ranks, layout, changes=None, rtol=1e-5, weights_atol=1e-4, step
     [
         Layout(),
         pytest.param(Layout(data=2, tensor=2), marks=pytest.mark.slow),
-        Layout(shard=2, tensor=2),
+        pytest.param(Layout(shard=2, tensor=2), marks=pytest.mark.slow),
         Layout(data=2, pipeline=2),
         Layout(data=2, context=2),
         pytest.param(Layout(shard=2, context=2), marks=pytest.mark.slow),
