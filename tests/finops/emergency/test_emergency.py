@@ -49,23 +49,6 @@ def states(account):
     return read
 
 
-@pytest.fixture
-def group(account):
-    """An Auto Scaling group that keeps two instances running."""
-    ec2, groups = account.client("ec2"), account.client("autoscaling")
-    template = ec2.create_launch_template(
-        LaunchTemplateName="node", LaunchTemplateData={"ImageId": "ami-12c6146b", "InstanceType": "trn1.2xlarge"}
-    )["LaunchTemplate"]["LaunchTemplateId"]
-    groups.create_auto_scaling_group(
-        AutoScalingGroupName="nodes",
-        MinSize=2,
-        MaxSize=4,
-        LaunchTemplate={"LaunchTemplateId": template, "Version": "$Latest"},
-        AvailabilityZones=["us-east-1a"],
-    )
-    return groups
-
-
 def changes(account):
     return [r["operation"] for r in account.records() if r["operation"].startswith(("Terminate", "Update", "Cancel"))]
 

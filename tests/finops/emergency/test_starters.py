@@ -15,26 +15,6 @@ def ec2(account):
     return account.client("ec2")
 
 
-@pytest.fixture
-def template(ec2):
-    made = ec2.create_launch_template(LaunchTemplateName="node", LaunchTemplateData=LAUNCH)
-    return made["LaunchTemplate"]["LaunchTemplateId"]
-
-
-@pytest.fixture
-def group(account, template):
-    """An Auto Scaling group of two."""
-    groups = account.client("autoscaling")
-    groups.create_auto_scaling_group(
-        AutoScalingGroupName="nodes",
-        MinSize=2,
-        MaxSize=4,
-        LaunchTemplate={"LaunchTemplateId": template, "Version": "$Latest"},
-        AvailabilityZones=["us-east-1a"],
-    )
-    return groups
-
-
 def told(group):
     return group.describe_auto_scaling_groups()["AutoScalingGroups"][0]
 
