@@ -64,12 +64,14 @@ def _functions(module: ModuleType) -> Iterator[tuple[str, CodeType]]:
 
 
 def _code(name: str, value: Any) -> Iterator[tuple[str, CodeType]]:
-    # Read past __getattr__: some objects import a module when they are asked for anything, and fail.
-    parts = [
-        getattr(value, part, None)
-        for part in ("fget", "fset", "__func__", "__wrapped__")
-        if hasattr(value.__class__, part) or part in getattr(value, "__dict__", ())
-    ]
-    for function in (value, *parts):
+    for function in (value, *(_read(value, part) for part in ("fget", "fset", "__func__", "__wrapped__"))):
         if isinstance(function, FunctionType):
             yield name, function.__code__
+
+
+def _read(value: Any, attribute: str) -> Any:
+    """The attribute, past the value's own __getattr__: some objects import a module when they are asked, or raise."""
+    try:
+        return object.__getattribute__(value, attribute)
+    except AttributeError:
+        return None
