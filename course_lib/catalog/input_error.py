@@ -48,5 +48,10 @@ class InputError(ValueError):
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Whether a value is a finite int or float; True and False are not numbers here."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether a value is an int or float that a float can hold; True and False are not numbers here."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an int of more than 308 digits
+        return False

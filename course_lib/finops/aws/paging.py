@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from course_lib.finops.aws.accounts import Clients
@@ -10,6 +10,7 @@ from course_lib.finops.aws.failures import one_line
 
 ALIVE = [{"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}]
 PAGE = 1000  # the most that EC2's Describe calls return at once
+VALUES = 200  # the most that one of their filters takes
 
 
 def pages(client: Any, operation: str, doing: str, **asked: Any) -> Iterator[dict[str, Any]]:
@@ -30,13 +31,21 @@ def pages(client: Any, operation: str, doing: str, **asked: Any) -> Iterator[dic
         yield from paginator.paginate(PaginationConfig=config, **asked)
 
 
-def living_instances(account: Clients, region: str) -> Iterator[dict[str, Any]]:
+def living_instances(account: Clients, region: str, among: Collection[str] | None = None) -> Iterator[dict[str, Any]]:
     """Every instance of a region that is not terminated, as DescribeInstances tells of it.
+
+    Args:
+        account: whose.
+        region: where.
+        among: only these instances; unlike InstanceIds, a filter does not mind those that are gone.
 
     Raises:
         AwsError: if they can't be listed.
     """
     ec2 = account.client("ec2", region=region)
-    for page in pages(ec2, "describe_instances", f"listing instances in {region}", Filters=ALIVE):
-        for reservation in page["Reservations"]:
-            yield from reservation["Instances"]
+    wanted = sorted(among or ())
+    parts = [wanted[first : first + VALUES] for first in range(0, len(wanted), VALUES)]
+    for filters in [ALIVE] if among is None else [[*ALIVE, {"Name": "instance-id", "Values": part}] for part in parts]:
+        for page in pages(ec2, "describe_instances", f"listing instances in {region}", Filters=filters):
+            for reservation in page["Reservations"]:
+                yield from reservation["Instances"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from course_lib.finops.aws import AwsError, Clients, one_line, who_calls
-from course_lib.finops.emergency.findings import Machine, Starter, machines
+from course_lib.finops.emergency.findings import Machine, Starter, machines, protected_of
 from course_lib.finops.emergency.plan import EmergencyError, EmergencyPlan
 from course_lib.finops.ephemeral import end_instances
 
@@ -132,7 +132,7 @@ def _block_group(account: Clients, starter: Starter) -> None:
     groups.suspend_processes(AutoScalingGroupName=starter.id, ScalingProcesses=["Launch"])
     found = groups.describe_auto_scaling_groups(AutoScalingGroupNames=[starter.id])["AutoScalingGroups"]
     members = {one["InstanceId"] for group in found for one in group["Instances"]}
-    if not any(machine.protected and machine.id in members for machine in machines(account, starter.region)):
+    if not protected_of(account, starter.region, members):
         groups.update_auto_scaling_group(AutoScalingGroupName=starter.id, MinSize=0, MaxSize=0, DesiredCapacity=0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,7 +145,7 @@ def requests(account: Clients, region: str) -> list[Starter]:
         if request["State"] == "open" or request["Type"] == "persistent"
     ]
     # canceling may end an instance that EC2 has stopped, so a protected one protects its request
-    spared = {machine.id for machine in machines(account, region) if machine.protected} if found else set()
+    spared = protected_of(account, region, {request["InstanceId"] for request in found if "InstanceId" in request})
     return [
         Starter(
             "spot request",
@@ -154,6 +155,16 @@ def requests(account: Clients, region: str) -> list[Starter]:
         )
         for request in found
     ]
+
+
+def protected_of(account: Clients, region: str, ids: Collection[str]) -> set[str]:
+    """Which of some instances are protected; those that are gone are not.
+
+    Raises:
+        AwsError: if they can't be listed.
+    """
+    found = living_instances(account, region, ids)
+    return {one["InstanceId"] for one in found if is_protected(tags_of(one.get("Tags")))}
 
 
 def orphans(account: Clients, region: str) -> list[Orphan]:

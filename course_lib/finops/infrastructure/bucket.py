@@ -1,7 +1,8 @@
 """The calls that make a checkpoint bucket with boto3: the same settings as the Terraform module `aws/storage`.
 
 A plan is a list of calls, to be read before it is carried out. There is no state: each call but the first sets what it
-says, so that to ask again mends what somebody changed by hand.
+says, so that to ask again mends what somebody changed by hand. A bucket without the course's tag is somebody's, and is
+left alone unless asked for: to set a lifecycle may delete what it holds.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from course_lib.finops.aws import Clients, one_line, tag_list
+from course_lib.finops.aws import AwsError, Clients, one_line, tag_list, tags_of
 from course_lib.finops.ephemeral import MANAGED
 from course_lib.finops.errors import FinopsError
 
@@ -58,19 +59,62 @@ def plan_bucket(wanted: CheckpointBucket) -> list[tuple[str, dict[str, Any]]]:
     return [(call, {"Bucket": wanted.name, **given}) for call, given in _calls(wanted)]
 
 
-def make_bucket(account: Clients, wanted: CheckpointBucket) -> None:
+def make_bucket(account: Clients, wanted: CheckpointBucket, *, adopt: bool = False) -> None:
     """Carry the plan out; to ask again mends what was changed.
 
+    Args:
+        account: whose.
+        wanted: the bucket.
+        adopt: take over a bucket of this account that is there without the course's tag. Its tags, policy and
+            lifecycle become the plan's, and what it holds under checkpoints/ is deleted when it's old enough.
+
     Raises:
-        AwsError: a call fails, or somebody else has a bucket of this name.
+        FinopsError: without `adopt`, for such a bucket; for one in another region. Nothing was changed.
+        AwsError: a call fails, or somebody else has a bucket of this name. A new bucket that could not be tagged is
+            gone again.
     """
     s3 = account.client("s3", region=wanted.region)
-    for call, given in plan_bucket(wanted):
-        with one_line(f"{call} on {wanted.name}"):
-            try:
+    tags = _tags_there(s3, wanted)
+    if tags is not None:
+        _check_place(s3, wanted)
+        if not adopt and not MANAGED.items() <= tags.items():
+            remedy = "choose another name, or adopt=True if its tags, policy and lifecycle may become the plan's"
+            raise FinopsError.of("name", wanted.name, "is a bucket of yours that this did not make", remedy)
+    for call, given in plan_bucket(wanted)[0 if tags is None else 1 :]:
+        try:
+            with one_line(f"{call} on {wanted.name}"):
                 getattr(s3, call)(**given)
-            except s3.exceptions.BucketAlreadyOwnedByYou:
-                continue  # it is there; the calls that follow set what it should be
+        except AwsError:
+            if tags is None and call == "put_bucket_tagging":  # who would know whose it is?
+                with one_line(f"delete_bucket on {wanted.name}, which could not be tagged"):
+                    s3.delete_bucket(Bucket=wanted.name)
+            raise
+
+
+def _tags_there(s3: Any, wanted: CheckpointBucket) -> dict[str, str] | None:
+    """The tags of the bucket that is there; None if there is none."""
+    try:
+        with one_line(f"asking whether there is a bucket {wanted.name}"):
+            return tags_of(s3.get_bucket_tagging(Bucket=wanted.name)["TagSet"])
+    except AwsError as error:
+        if error.code == "NoSuchBucket":
+            return None
+        if error.code == "NoSuchTagSet":
+            return {}
+        raise
+
+
+def _check_place(s3: Any, wanted: CheckpointBucket) -> None:
+    with one_line(f"asking where {wanted.name} is"):
+        told = s3.get_bucket_location(Bucket=wanted.name)["LocationConstraint"]
+    place = {None: "us-east-1", "EU": "eu-west-1"}.get(told, told)  # the oldest regions' names here
+    if place != wanted.region:
+        raise FinopsError.of(
+            "region",
+            wanted.region,
+            f"is not where {wanted.name} is, {place}",
+            f"ask in {place}, or choose another name",
+        )
 
 
 def _calls(wanted: CheckpointBucket) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -9,7 +9,6 @@ from course_lib.catalog import instance, is_number
 from course_lib.finops.optimize.errors import OptimizeError
 
 HOURS_PER_MONTH = 730.0  # 8,760 / 12, as AWS's calculator has it
-DAY = 24.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Offer:
         usd_per_hour: of one instance.
         time_per_useful: wall time over useful time, at least 1; above 1 on spot, where interruptions cost time.
         limit: instances at the same time, by quota or market; None for no limit.
-        block_hours: bought in whole blocks of this length, 0 for by the second.
+        in_blocks: bought as one Capacity Block, of a length that is sold, instead of by the second.
 
     Raises:
         OptimizeError: for a number out of range.
@@ -72,12 +71,11 @@ class Offer:
     usd_per_hour: float
     time_per_useful: float = 1.0
     limit: int | None = None
-    block_hours: float = 0.0
+    in_blocks: bool = False
 
     def __post_init__(self) -> None:
         OptimizeError.check_count(f"chips of {self.name}", self.chips)
         OptimizeError.check_positive(f"usd_per_hour of {self.name}", self.usd_per_hour)
-        OptimizeError.check_not_negative(f"block_hours of {self.name}", self.block_hours)
         if self.limit is not None:
             OptimizeError.check_count(f"limit of {self.name}", self.limit, 0)
         if not is_number(self.time_per_useful) or self.time_per_useful < 1:
@@ -114,7 +112,7 @@ def catalog_offers(
         CatalogError: for a type or a way of purchase that the catalog does not hold.
         OptimizeError: for a number out of range.
 
-    Source: the catalog's prices; Capacity Blocks in whole days, https://aws.amazon.com/ec2/capacityblocks/.
+    Source: the catalog's prices; the lengths of Capacity Blocks, see `prices.block_days`.
     """
     found = []
     for name in names:
@@ -135,7 +133,7 @@ def catalog_offers(
                         price,
                         spot_time_per_useful if purchase == "spot" else 1.0,
                         (limits or {}).get(spec.name),
-                        DAY if purchase == "capacity_block" else 0.0,
+                        purchase == "capacity_block",
                     )
                 )
     return found

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from math import ceil
 
 from course_lib.finops.optimize.demands import Demand, Offer
+from course_lib.finops.prices import block_days
+from course_lib.finops.prices.commitments import HOURS_PER_DAY, TERMINATED_BEFORE
 
 TOLERANCE = 1e-9  # of a count that a division made
+USABLE_OF_A_DAY = HOURS_PER_DAY - float(TERMINATED_BEFORE)  # the shortest block
 MOST_COUNTS = 64  # counts tried for an offer in blocks, from the smallest that meets the deadline
 
 
@@ -39,7 +42,7 @@ def options_of(demand: Demand, offer: Offer) -> tuple[list[Option], str]:
 
     Work is taken to speed up in proportion to the instances; on demand and on spot the cost then does not depend on
     their number, and the smallest number that meets the deadline takes least of the limit. In blocks, larger numbers
-    may waste less of the last block, so each is an option.
+    may waste less of their blocks, so each is an option.
 
     Source: wall hours = chip_hours / (speed chips) * time_per_useful / instances.
     """
@@ -56,14 +59,19 @@ def options_of(demand: Demand, offer: Offer) -> tuple[list[Option], str]:
             f"and {offer.limit} is the limit"
         )
     most = fewest
-    if offer.block_hours:
-        most = min(max(ceil(hours / offer.block_hours), fewest), fewest + MOST_COUNTS)
+    if offer.in_blocks:
+        most = min(max(ceil(hours / USABLE_OF_A_DAY), fewest), fewest + MOST_COUNTS)
         most = most if offer.limit is None else min(most, offer.limit)
     found: list[Option] = []
     for count in range(fewest, most + 1):
         wall = hours / count
-        paid = ceil(wall / offer.block_hours - TOLERANCE) * offer.block_hours if offer.block_hours else wall
-        cents = ceil(count * paid * offer.usd_per_hour * 100 - 1e-6)
-        if all(cents < one.cents for one in found):  # more instances must save something
+        paid = _paid(wall - TOLERANCE) if offer.in_blocks else wall
+        cents = None if paid is None else ceil(count * paid * offer.usd_per_hour * 100 - 1e-6)
+        if cents is not None and all(cents < one.cents for one in found):  # more instances must save something
             found.append(Option(demand, offer, count, wall, cents))
-    return found, ""
+    return found, "" if found else f"{most} of {offer.name} take {hours / most:,.0f} h, more than any block has"
+
+
+def _paid(wall: float) -> float | None:
+    days = block_days(max(wall, 0.0))
+    return None if days is None else days * HOURS_PER_DAY

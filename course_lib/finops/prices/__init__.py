@@ -3,7 +3,7 @@
 from course_lib.finops.prices.amounts import exact, in_cents
 from course_lib.finops.prices.bill import Bill, BillLine, StorageUse, TransferUse, explain_bill
 from course_lib.finops.prices.blocks import BlockOffer, ask_blocks
-from course_lib.finops.prices.commitments import BlockUse, CapacityBlock, Commitment, commitment
+from course_lib.finops.prices.commitments import BlockUse, CapacityBlock, Commitment, block_days, commitment
 from course_lib.finops.prices.comparison import Alternative, compare_instances
 from course_lib.finops.prices.errors import PriceError, PriceUnknownError
 from course_lib.finops.prices.live import PRICING_ENDPOINTS, RATES, ask_on_demand, ask_rate, ask_spot
@@ -44,6 +44,7 @@ __all__ = [
     "ask_on_demand",
     "ask_rate",
     "ask_spot",
+    "block_days",
     "commitment",
     "compare_instances",
     "exact",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from math import ceil
 from typing import Literal
 
 from course_lib.finops.prices.amounts import Number, above_zero, exact
@@ -11,6 +12,7 @@ from course_lib.finops.prices.errors import PriceError, check_count, check_fleet
 
 HOURS_PER_YEAR = 8_760
 HOURS_PER_DAY = 24
+BY_DAYS, BY_WEEKS, LONGEST_BLOCK = 14, 7, 182  # days: any number up to the first, then weeks
 TERMINATED_BEFORE = Decimal("0.5")  # hours before its end, in which EC2 ends what still runs in a Capacity Block
 
 
@@ -109,6 +111,20 @@ class BlockUse:
     on_demand_usd: Decimal | None
 
 
+def block_days(hours: float) -> int | None:
+    """Days of the shortest Capacity Block in which some hours of work fit; None if the longest is too short.
+
+    Raises:
+        PriceError: for hours out of range.
+
+    Source: "Capacity Blocks for ML", Amazon EC2 User Guide: the lengths, and the last half hour that can't be used.
+    """
+    days = ceil((exact("hours", hours) + TERMINATED_BEFORE) / HOURS_PER_DAY)
+    if days > BY_DAYS:
+        days = ceil(Decimal(days) / BY_WEEKS) * BY_WEEKS
+    return max(days, 1) if days <= LONGEST_BLOCK else None
+
+
 @dataclass(frozen=True)
 class CapacityBlock:
     """A Capacity Block for ML: paid in full when reserved, can't be changed or cancelled.
@@ -132,8 +148,8 @@ class CapacityBlock:
         check_fleet(self.instances)
         check_count("days", self.days)
         above_zero("usd_per_instance_hour", self.usd_per_instance_hour)
-        if self.days > 182 or (self.days > 14 and self.days % 7):
-            remedy = "give 1 to 14 days, or a multiple of 7 up to 182"
+        if self.days > LONGEST_BLOCK or (self.days > BY_DAYS and self.days % BY_WEEKS):
+            remedy = f"give 1 to {BY_DAYS} days, or a multiple of {BY_WEEKS} up to {LONGEST_BLOCK}"
             raise PriceError.of("days", self.days, "is no length that is sold", remedy)
 
     @property

@@ -64,6 +64,17 @@ def test_a_groups_protected_instance_stays_and_the_group_starts_nothing(account,
     assert make_plan(account, REGIONS).starters == ()
 
 
+def test_blocking_a_group_asks_for_its_members_not_for_the_whole_region(account, ec2, group):
+    ec2.run_instances(**LAUNCH, MinCount=5, MaxCount=5)
+    plan, members = make_plan(account, REGIONS), {one["InstanceId"] for one in told(group)["Instances"]}
+    before = len(account.records())
+    assert carry_out(account, plan, plan.phrase).failed == []
+    calls = [one for one in account.records()[before:] if one["operation"] == "DescribeInstances"]
+    asked = [{each["Name"]: each["Values"] for each in call["parameters"]["Filters"]} for call in calls]
+    assert [set(filters["instance-id"]) for filters in asked if "instance-id" in filters] == [members]
+    assert len(asked) == 2  # the other looks whether the plan still holds
+
+
 def test_a_scheduled_action_of_a_blocked_group_would_start_nothing(account, group):
     """It sets the sizes anew, whatever they are; with Launch suspended that adds no instance."""
     plan = make_plan(account, REGIONS)

@@ -3,7 +3,9 @@
 import json
 
 import pytest
+from botocore.exceptions import ClientError
 
+from course_lib.finops.aws import AwsError
 from course_lib.finops.errors import FinopsError
 from course_lib.finops.infrastructure import (
     CheckpointBucket,
@@ -58,8 +60,46 @@ def test_each_change_by_hand_is_seen_and_asking_again_mends_it(account):
     for name, change in changes.items():
         change()
         assert [line.partition(":")[0] for line in differences(before, look_bucket(account, BUCKET.name))] == [name]
-        make_bucket(account, BUCKET)
+        make_bucket(account, BUCKET, adopt=name == "bucket tags")
         assert differences(before, look_bucket(account, BUCKET.name)) == []
+
+
+@pytest.mark.parametrize("tags", [{}, {"team": "vision"}], ids=["untagged", "tagged"])
+def test_a_bucket_that_was_there_keeps_what_it_has_unless_it_is_asked_for(account, tags):
+    """Its new lifecycle would delete what it holds under checkpoints/."""
+    s3 = account.client("s3")
+    s3.create_bucket(Bucket=BUCKET.name)
+    s3.put_object(Bucket=BUCKET.name, Key="checkpoints/of-a-year", Body=b"42")
+    if tags:
+        s3.put_bucket_tagging(Bucket=BUCKET.name, Tagging={"TagSet": [{"Key": "team", "Value": "vision"}]})
+    before = look_bucket(account, BUCKET.name)
+    with pytest.raises(FinopsError, match=r"name='bert-checkpoints'.*did not make.*Remedy: .*adopt=True"):
+        make_bucket(account, BUCKET)
+    assert look_bucket(account, BUCKET.name) == before
+    make_bucket(account, BUCKET, adopt=True)
+    assert look_bucket(account, BUCKET.name)["bucket tags"]["project"] == "bert"
+
+
+def test_a_bucket_in_another_region_is_left_alone(account):
+    make_bucket(account, BUCKET)
+    before = look_bucket(account, BUCKET.name)
+    elsewhere = CheckpointBucket("bert-checkpoints", "ada@example.org", "bert", region="eu-west-1", checkpoint_days=1)
+    with pytest.raises(FinopsError, match=r"region='eu-west-1' is not where bert-checkpoints is, us-east-1.*Remedy: "):
+        make_bucket(account, elsewhere)
+    assert look_bucket(account, BUCKET.name) == before
+
+
+def test_a_new_bucket_that_can_not_be_tagged_is_gone_again(account, monkeypatch):
+    s3 = account.client("s3")
+    denied = ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "PutBucketTagging")
+
+    def refuse(**_):
+        raise denied
+
+    monkeypatch.setattr(account.client("s3", region="us-east-1"), "put_bucket_tagging", refuse)
+    with pytest.raises(AwsError, match=r"put_bucket_tagging on bert-checkpoints: AccessDenied.*Remedy: "):
+        make_bucket(account, BUCKET)
+    assert s3.list_buckets()["Buckets"] == []
 
 
 def test_roles_and_budgets_show_what_was_added_to_them(account):

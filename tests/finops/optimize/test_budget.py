@@ -20,6 +20,7 @@ from course_lib.finops.optimize import (
 )
 from course_lib.finops.optimize.options import Option
 from course_lib.finops.optimize.programme import solve
+from course_lib.finops.prices import CapacityBlock, block_days
 
 TRN = Offer("trn", "trainium1", 16, "on_demand", 21.5)
 SPOT = Offer("trn", "trainium1", 16, "spot", 9.0, time_per_useful=1.2)
@@ -66,7 +67,7 @@ def test_no_plan_of_all_is_better(demands, budget, one, two, three):
     offers = [
         Offer("trn1.32xlarge", "trainium1", 16, "on_demand", 21.5, limit=one),
         Offer("trn1.32xlarge", "trainium1", 16, "spot", 9.245, 1.19, limit=two),
-        Offer("p5.48xlarge", "h100", 8, "capacity_block", 39.33, limit=three, block_hours=24),
+        Offer("p5.48xlarge", "h100", 8, "capacity_block", 39.33, limit=three, in_blocks=True),
     ]
     best = brute_force(budget, demands, offers)
     if best is None:
@@ -95,10 +96,28 @@ def test_a_deadline_takes_more_instances_and_costs_the_same():
 
 
 def test_blocks_are_paid_whole_and_the_cheapest_count_is_found():
-    block = Offer("p5", "h100", 8, "capacity_block", 39.33, block_hours=24)
+    block = Offer("p5", "h100", 8, "capacity_block", 39.33, in_blocks=True)
     (choice,) = optimize_budget(9e9, [Demand("bert", 400, {"h100": 1.0}, deadline_hours=48)], [block]).choices
-    # 50 hours: two instances for 25 hours each are 4 blocks, three for 16.7 hours are 3
+    # 50 hours: two instances for 25 hours each need 2 days each, three for 16.7 hours 1 day each
     assert (choice.instances, choice.usd) == (3, pytest.approx(3 * 24 * 39.33))
+
+
+@pytest.mark.parametrize(
+    ("hours", "days"),
+    [(0, 1), (23.5, 1), (23.6, 2), (24, 2), (335.5, 14), (336, 21), (503.5, 21), (4367.5, 182), (4367.6, None)],
+)
+def test_a_block_has_a_length_that_is_sold_and_ends_half_an_hour_early(hours, days):
+    assert block_days(hours) == days
+    if days is not None:
+        assert CapacityBlock(1, days, Decimal(1)).usable_hours >= hours
+
+
+def test_one_machine_for_fifteen_days_is_not_a_block_that_is_sold():
+    block = Offer("p5", "h100", 8, "capacity_block", 1.0, limit=1, in_blocks=True)
+    (one,), why = options_of(Demand("bert", 8 * 15 * 24, {"h100": 1.0}), block)
+    assert (one.instances, one.usd, why) == (1, 21 * 24, "")
+    none, why = options_of(Demand("bert", 8 * 190 * 24, {"h100": 1.0}, deadline_hours=9e9), block)
+    assert (none, why) == ([], "1 of p5 (capacity block) take 4,560 h, more than any block has")
 
 
 def test_a_project_that_is_left_says_what_it_would_take():
