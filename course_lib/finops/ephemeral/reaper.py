@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 from course_lib.finops.aws import AwsError, Clients, aws_now, living_instances, one_line, pages, tags_of, usable_regions
 from course_lib.finops.ephemeral.ending import end_instances
 from course_lib.finops.ephemeral.lease import Lease, LeaseError, is_protected, read_lease
+from course_lib.finops.ephemeral.replacers import replaced_by
 from course_lib.finops.errors import FinopsError
 
 GRACE = timedelta(hours=1)  # for an instance without a lease, counted from its launch
@@ -93,8 +94,8 @@ def sweep(
 
     Instances with the tag `protected` = `true` are never touched. One whose tags hold no lease is treated by
     `without_lease` once it is older than `grace`; EC2 can't stop a spot instance of a one-time request, and so "stop"
-    terminates that. A region that can't be looked at doesn't keep the others from being
-    swept; it is named in the result.
+    terminates that. What an Auto Scaling group or a fleet keeps up may be replaced, and its verdict says so. A region
+    that can't be looked at doesn't keep the others from being swept; it is named in the result.
 
     Args:
         account: whose.
@@ -165,10 +166,18 @@ def judge(instance: dict[str, Any], region: str, now: datetime, grace: timedelta
     return Verdict(*told, "terminate", f"its lease ended {_words(overdue)} ago", lease, overdue)
 
 
+def _with_replacer(verdict: Verdict, tags: dict[str, str]) -> Verdict:
+    """What must be set to 0 besides, or the instance that ends is followed by the next."""
+    by = replaced_by(tags) if verdict.action in ("stop", "terminate") else ""
+    told = f"{verdict.why.rstrip('.')}. It belongs to {by}, which may replace it."
+    return replace(verdict, why=told) if by else verdict
+
+
 def _look(account: Clients, region: str, now: datetime, grace: timedelta, without_lease: Action) -> list[Verdict]:
     verdicts, spot = [], set()
     for found in living_instances(account, region):
-        verdicts.append(judge(found, region, now, grace, without_lease))
+        verdict = judge(found, region, now, grace, without_lease)
+        verdicts.append(_with_replacer(verdict, tags_of(found.get("Tags"))))
         if verdicts[-1].action in ("stop", "terminate") and found.get("InstanceLifecycle") == "spot":
             spot.add(found["InstanceId"])
     again = _persistent(account, region) if spot else {}

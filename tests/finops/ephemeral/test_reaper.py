@@ -7,6 +7,7 @@ from botocore.awsrequest import AWSResponse
 
 from course_lib.finops.aws import AwsError
 from course_lib.finops.ephemeral import TooManyError, end_instances, sweep
+from course_lib.finops.ephemeral.replacers import replaced_by
 from course_lib.finops.errors import FinopsError
 
 HOUR = timedelta(hours=1)
@@ -196,3 +197,32 @@ def test_one_that_a_policy_denies_costs_the_others_nothing(account, plain, state
         client.meta.events.unregister("before-call.ec2.TerminateInstances", deny)
     assert [verdict.instance for verdict in found.failed] == [held]
     assert states() == dict.fromkeys(instances, "terminated") | {held: "running"}
+
+
+def test_who_would_start_the_next_instance_is_named(account):
+    """What a sweep ends in a group comes back, an hour's grace at a time, until somebody sets the group to 0."""
+    groups = account.client("autoscaling")
+    groups.create_launch_configuration(
+        LaunchConfigurationName="node", ImageId="ami-12c6146b", InstanceType="trn1.2xlarge"
+    )
+    sizes = {"MinSize": 1, "MaxSize": 1, "AvailabilityZones": ["us-east-1a"]}
+    groups.create_auto_scaling_group(AutoScalingGroupName="nodes", LaunchConfigurationName="node", **sizes)
+    (kept,) = sweep(account).verdicts
+    assert "Auto Scaling group" not in kept.why
+    account.advance(2 * HOUR)
+    (verdict,) = sweep(account).verdicts
+    assert verdict.action == "stop"
+    assert verdict.why.endswith("It belongs to Auto Scaling group nodes, which may replace it.")
+
+
+@pytest.mark.parametrize(
+    ("tags_there", "by"),
+    [
+        ({"aws:ec2:fleet-id": "fleet-1"}, "fleet fleet-1"),
+        ({"aws:ec2spot:fleet-request-id": "sfr-1"}, "spot fleet sfr-1"),
+        ({"aws:autoscaling:groupName": ""}, ""),
+        ({"name": "a"}, ""),
+    ],
+)
+def test_the_tags_of_fleets_tell_what_keeps_their_instances_up(tags_there, by):
+    assert replaced_by(tags_there) == by
