@@ -40,7 +40,7 @@ def comply(
     """
     from course_lib.cli import print_json, print_table, user_errors
     from course_lib.finops.aws import RealAccount
-    from course_lib.finops.compliance import NO_ATTESTATION, Settings, look
+    from course_lib.finops.compliance import NO_ATTESTATION, Settings, look, together
     from course_lib.runtime import whole_file
 
     with user_errors():
@@ -60,11 +60,14 @@ def comply(
         print_json(found.as_dict())
     else:
         bad = [*found.of("failed"), *found.of("unseen")]
-        rows = [(one.check, one.status, one.region, one.resource, one.evidence) for one in bad]
+        shown = together(bad)
+        rows = [(one.check, one.status, one.region, one.resource, one.evidence) for one in shown]
         title = f"account {found.account} at {found.now:%Y-%m-%d %H:%M} UTC"
         print_table(title, ("check", "", "region", "resource", "evidence"), rows)
         passed = len(found.of("passed"))
         click.echo(f"{len(found.of('failed'))} failed, {len(found.of('unseen'))} not seen, {passed} passed.")
+        if len(shown) < len(bad):
+            click.echo("What is the same in many places is one row here; --json and --report name each.")
         click.echo(NO_ATTESTATION)
         if report is not None:
             click.echo(f"Written: {report}")

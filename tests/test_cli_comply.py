@@ -50,6 +50,16 @@ def test_comply_names_what_fails_and_is_content_when_it_is_mended(account, cours
     assert course("comply", *HERE, *only).exit_code == 0
 
 
+def test_what_is_the_same_in_every_region_is_one_row(account, course):  # noqa: F811
+    account.client("ec2").enable_ebs_encryption_by_default()
+    found = course("comply", "--check", "ebs-default")
+    assert found.output.count("EbsEncryptionByDefault is false") == 1
+    assert "and 15 more" in found.output  # of 18 regions, one is encrypted and two are named
+    assert "17 failed, 0 not seen, 1 passed." in found.output
+    assert "--json and --report name each" in found.output
+    assert "one row here" not in course("comply", *HERE, "--check", "bucket-tls").output
+
+
 def test_comply_tells_other_programs_everything(account, course):  # noqa: F811
     account.inject("denied", "ec2.GetEbsEncryptionByDefault")
     found = course("comply", *HERE, "--check", "ebs-default", "--json")

@@ -19,12 +19,13 @@ from course_lib.finops.cloud.cost_explorer import DELAY
 from course_lib.finops.cloud.exports import Exports
 from course_lib.finops.cloud.faults import Faults
 from course_lib.finops.cloud.guests import Guests
-from course_lib.finops.cloud.instances import check_region, check_replay
+from course_lib.finops.cloud.instances import check_replay
 from course_lib.finops.cloud.ledger import Ledger
 from course_lib.finops.cloud.meter import Meter
 from course_lib.finops.cloud.overlay import AFTER, BEFORE
 from course_lib.finops.cloud.owners import check_owner
 from course_lib.finops.cloud.quotas import Quotas
+from course_lib.finops.cloud.regions import check_region
 from course_lib.finops.cloud.schedules import Schedules
 from course_lib.finops.cloud.tokens import Tokens
 from course_lib.finops.cloud.wire import ApiCall, ApiError, as_text, read_call, write_result

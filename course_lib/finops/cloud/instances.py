@@ -14,14 +14,6 @@ ENDED = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC\)")
 IDS = re.compile(rb"<instanceId>(i-[0-9a-f]+)</instanceId>")
 
 
-def check_region(call: ApiCall) -> None:
-    """Refuse a region that is none; on real AWS there is nobody to call, moto falls over it."""
-    from moto.ec2.models import ec2_backends
-
-    if call.service == "ec2" and call.region not in ec2_backends[account_of(call)].regions:
-        raise ApiError("AuthFailure", f"Credential should be scoped to a valid region, not '{call.region}'.", 401)
-
-
 def check_type(account: Any, call: ApiCall) -> None:
     """Refuse an instance type that isn't one; moto takes any word."""
     from moto.ec2.models.instance_types import INSTANCE_TYPES

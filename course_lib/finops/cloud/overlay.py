@@ -28,6 +28,7 @@ from course_lib.finops.cloud.instances import after_run, after_stop, check_stop,
 from course_lib.finops.cloud.launch_check import check_launch
 from course_lib.finops.cloud.managed_policies import load_policy
 from course_lib.finops.cloud.pricing_calls import attribute_values, describe_services, products
+from course_lib.finops.cloud.regions import describe_regions
 from course_lib.finops.cloud.schedule_check import check_schedule
 from course_lib.finops.cloud.schedule_groups import check_new_group
 from course_lib.finops.cloud.spot_prices import spot_price_history
@@ -83,6 +84,7 @@ BEFORE: dict[str, Callable[[Any, ApiCall], dict[str, Any] | None]] = {
     "ec2.StartInstances": quotas.check_start,
     "ec2.StopInstances": check_stop,
     "ec2.ModifyInstanceAttribute": shutdown_behavior,
+    "ec2.DescribeRegions": describe_regions,
     "ec2.DescribeCapacityBlockOfferings": block_offerings,
     "ec2.DescribeSpotPriceHistory": spot_price_history,
     "iam.AttachGroupPolicy": load_policy,

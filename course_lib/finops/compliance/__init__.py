@@ -4,6 +4,7 @@ No result here is an attestation. A check touches part of a control; people deci
 """
 
 from course_lib.finops.compliance.administrators import may_do_everything
+from course_lib.finops.compliance.alike import together
 from course_lib.finops.compliance.checks import CHECKS, Check, read_only_policy
 from course_lib.finops.compliance.controls import FRAMEWORKS, Control, all_controls, controls_of, uncovered
 from course_lib.finops.compliance.errors import ComplianceError
@@ -29,5 +30,6 @@ __all__ = [
     "look",
     "may_do_everything",
     "read_only_policy",
+    "together",
     "uncovered",
 ]

@@ -27,7 +27,7 @@ tags = [{"ResourceType": kind, "Tags": [{"Key": "a<b", "Value": "c & 'd\\""}]} f
 for count, options in ((3, {"TagSpecifications": tags}), (1, {"InstanceMarketOptions": {"MarketType": "spot"}})):
     ec2.run_instances(ImageId="ami-12c6146b", InstanceType="trn1.2xlarge", MinCount=count, MaxCount=count, **options)
 ec2.allocate_address(Domain="vpc")
-calls = ["instances", "volumes", "addresses", "vpcs", "subnets", "security_groups", "tags", "regions", "images"]
+calls = ["instances", "volumes", "addresses", "vpcs", "subnets", "security_groups", "tags", "key_pairs", "images"]
 def look():
     bodies.clear()
     for call in calls:
