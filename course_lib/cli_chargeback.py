@@ -121,8 +121,9 @@ def _data(path: Path | None, bucket: str | None, prefix: str, month: str | None)
     from course_lib.finops.focus import FocusError, read_focus, read_focus_s3
 
     if (path is None) == (bucket is None):
-        given = "both" if path else "neither"
-        raise FocusError.of("--file or --bucket", given, "must be one of them", "say where the bill is")
+        given = "both are given" if path else "neither is given"
+        remedy = "give --file for a FOCUS file, or --bucket for what Data Exports delivers"
+        raise FocusError(f"--file and --bucket: {given}, and the bill is in one place. Remedy: {remedy}.")
     if path is not None:
         return read_focus(path)
     return read_focus_s3(RealAccount(), str(bucket), prefix, month=month)

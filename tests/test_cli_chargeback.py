@@ -50,7 +50,7 @@ def test_a_statement_is_markdown(course, bill):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "--file or --bucket='neither'"),
+        ([], "--file and --bucket: neither is given"),
         (["--file", "none.csv"], "can't be read"),
         (["--file", "BILL", "--month", "2025-01"], "has no rows; there are: 2026-12"),
         (["--file", "BILL", "--share-idle", "fair"], "is no way to split"),
