@@ -83,4 +83,4 @@ def _show(path: Path, fetched: Fetched, found: int) -> None:
     for row in fetched.unknown:
         click.echo(f"unknown: {row.purchase} price of {row.instance} in {row.region}")
     done = f"Written to {path}" if found else f"Nothing was written to {path}"
-    click.echo(f"{done}: {found} prices, {len(fetched.unknown)} unknown.")
+    click.echo(f"{done}: {found} {'price' if found == 1 else 'prices'}, {len(fetched.unknown)} unknown.")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from course_lib.finops.ephemeral import EXPIRES, GROUP
+from course_lib.finops.ephemeral import EXPIRES, GROUP, PROTECTED
 from course_lib.finops.guardrails.wanted import Guardrails
 from course_lib.finops.iam import (
     budget_action_deny_policy,
@@ -123,7 +123,7 @@ def needed_roles(wanted: Guardrails) -> tuple[Role, ...]:
 
 
 def _ends_leases(account: str, regions: Sequence[str], partition: str) -> dict[str, Any]:
-    """Terminate what has an end, and nothing else."""
+    """Terminate what has an end and is not protected, and nothing else."""
     return _checked(
         {
             "Sid": "EndLeases",
@@ -133,6 +133,7 @@ def _ends_leases(account: str, regions: Sequence[str], partition: str) -> dict[s
             "Condition": {
                 "StringEquals": {"aws:RequestedRegion": list(regions)},
                 "Null": {f"aws:ResourceTag/{EXPIRES}": "false"},
+                "StringNotEqualsIgnoreCase": {f"aws:ResourceTag/{PROTECTED}": "true"},
             },
         }
     )

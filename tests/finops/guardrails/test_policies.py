@@ -154,6 +154,8 @@ REQUESTS = [
     ("reaper", on_instance(REAPER, "CreateTags", new_tags={"expires-at": "2027-12-01T18:00:00Z"}), False),
     ("ends-leases", on_instance(ENDS, "TerminateInstances"), True),
     ("ends-leases", on_instance(ENDS, "TerminateInstances", {"owner": "ada"}), False),
+    ("ends-leases", on_instance(ENDS, "TerminateInstances", {**TAGS, "protected": "True"}), False),
+    ("ends-leases", on_instance(ENDS, "TerminateInstances", {**TAGS, "protected": "no"}), True),
     ("ends-leases", on_instance(ENDS, "StopInstances"), False),
     ("budgets", on(BUDGETS, "iam:AttachGroupPolicy", f"{GROUP}researchers", **STOP_ARN), True),
     ("budgets", on(BUDGETS, "iam:DetachGroupPolicy", f"{GROUP}researchers", **STOP_ARN), True),
