@@ -33,6 +33,9 @@ EVERY = {
 }
 FIRST = int(os.environ.get("LAB_SAMPLE", datetime.date.today().toordinal()))
 
+# Each noisy solution of these starts real processes: some minutes in all, so each day one of the labs has its turn.
+IN_TURN = ["lab02-horovod-vs-fsdp", "lab04-collectives", "lab09-expert-parallel"]
+
 
 def is_slow(lab, gate):
     return gate.name in RUN_VARIANTS or (gate.name in RUN_THE_CELLS and lab != LABS[0])
@@ -54,6 +57,8 @@ def bench(request):
 @pytest.mark.timeout(900)  # a lab has up to some two hundred wrong solutions to try, on a machine that may be busy
 @pytest.mark.parametrize(("bench", "gate"), CASES, indirect=["bench"])
 def test_lab_passes(bench, gate):
+    if gate.name == "warnings-cost-nothing" and bench.lab.id in IN_TURN and bench.lab.id != IN_TURN[FIRST % len(IN_TURN)]:
+        pytest.skip(f"another lab has its turn; LAB_SAMPLE={IN_TURN.index(bench.lab.id)} gives it to this one")
     result = passed(bench, gate)
     assert result.problems == (), f"{result.measured}; to repeat: LAB_SAMPLE={FIRST}"
 
