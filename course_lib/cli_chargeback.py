@@ -22,7 +22,7 @@ PARTS = ("usage", "shared", "idle", "tax", "credit", "total")
 @click.option("--by", default="project", show_default=True, help="The tag to divide by.")
 @click.option("--month", help="Such as 2026-12.  [default: the newest in the data]")
 @click.option("--file", "path", type=click.Path(dir_okay=False, path_type=Path), help="A FOCUS 1.2 file, CSV or gzip.")
-@click.option("--bucket", help="The bucket to which Data Exports delivers; instead of --file.")
+@click.option("--bucket", help="Where `course finops export` delivers; instead of --file.")
 @click.option("--prefix", default="", help="What the keys in the bucket begin with.")
 @click.option("--shared", multiple=True, metavar="VALUE=SPLIT", help="A shared value of the tag; may be repeated.")
 @click.option("--share-idle", metavar="SPLIT", help="Divide idle costs, too.  [default: kept apart]")
@@ -122,7 +122,7 @@ def _data(path: Path | None, bucket: str | None, prefix: str, month: str | None)
 
     if (path is None) == (bucket is None):
         given = "both are given" if path else "neither is given"
-        remedy = "give --file for a FOCUS file, or --bucket for what Data Exports delivers"
+        remedy = "give --file for a FOCUS file, or --bucket for what `course finops export` has delivered"
         raise FocusError(f"--file and --bucket: {given}, and the bill is in one place. Remedy: {remedy}.")
     if path is not None:
         return read_focus(path)

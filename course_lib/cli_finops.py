@@ -15,6 +15,7 @@ from course_lib.cli_batch import batch
 from course_lib.cli_chargeback import chargeback, recommend
 from course_lib.cli_comply import checklist, comply
 from course_lib.cli_dashboard import dashboard
+from course_lib.cli_export import export
 from course_lib.cli_guard import guard
 from course_lib.cli_infra import infra
 from course_lib.cli_launch import APPLY, DRY, launch
@@ -46,6 +47,7 @@ finops.add_command(chargeback)
 finops.add_command(checklist)
 finops.add_command(comply)
 finops.add_command(dashboard)
+finops.add_command(export)
 finops.add_command(recommend)
 finops.add_command(infra)
 finops.add_command(guard)

@@ -2,6 +2,7 @@
 
 from course_lib.finops.aws.accounts import Caller, Clients, RealAccount, aws_now, who_calls
 from course_lib.finops.aws.arns import account_of_arn, check_own
+from course_lib.finops.aws.buckets import bucket_place, make_tagged_bucket
 from course_lib.finops.aws.failures import AwsError, in_words, one_line
 from course_lib.finops.aws.kept import KeptClients
 from course_lib.finops.aws.paging import living_instances, pages
@@ -17,10 +18,12 @@ __all__ = [
     "RealAccount",
     "account_of_arn",
     "aws_now",
+    "bucket_place",
     "check_own",
     "check_regions",
     "in_words",
     "living_instances",
+    "make_tagged_bucket",
     "one_line",
     "pages",
     "practice_environment",

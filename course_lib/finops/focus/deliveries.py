@@ -7,10 +7,12 @@ https://docs.aws.amazon.com/cur/latest/userguide/dataexports-s3-bucket.html.
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from course_lib.finops.aws import Clients, in_words, one_line
+from course_lib.finops.aws import Clients, in_words, make_tagged_bucket, one_line, tag_list
 from course_lib.finops.focus.columns import COLUMNS
 from course_lib.finops.focus.errors import FocusError
 
@@ -18,7 +20,10 @@ HOME = "us-east-1"  # Data Exports has one endpoint
 TABLE = "FOCUS_1_2_AWS"
 Granularity = Literal["HOURLY", "DAILY", "MONTHLY"]
 AWS_COLUMNS = ("x_Discounts", "x_Operation", "x_ServiceCode")  # what AWS adds to FOCUS's own
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
 SID = "FocusExportDelivery"
+PURPOSE = {"purpose": "bill-export"}
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,7 @@ class ExportPlan:
             there.
         statement: the sentence that the bucket's policy needs.
         policy: the bucket's policy with it.
+        tags: of what is made.
     """
 
     account: str
@@ -45,6 +51,7 @@ class ExportPlan:
     steps: tuple[str, ...]
     statement: dict[str, Any]
     policy: dict[str, Any]
+    tags: dict[str, str]
 
     def __str__(self) -> str:
         """The plan in lines."""
@@ -84,6 +91,7 @@ def plan_export(
     prefix: str = "billing",
     region: str = HOME,
     granularity: Granularity = "DAILY",
+    tags: Mapping[str, str] | None = None,
 ) -> ExportPlan:
     """What is missing for a daily delivery of the bill; reads only.
 
@@ -94,13 +102,17 @@ def plan_export(
         prefix: what the keys begin with.
         region: the bucket's.
         granularity: "HOURLY", "DAILY" or "MONTHLY".
+        tags: of the export, and of a bucket that is made, beside `purpose` = "bill-export".
 
     Raises:
-        FocusError: for another granularity.
+        FocusError: for another granularity, or a name that no bucket can have.
         AwsError: when a call fails; a bucket that belongs to somebody else, for one.
     """
     if granularity not in ("HOURLY", "DAILY", "MONTHLY"):
         raise FocusError.of("granularity", granularity, "is none", "use HOURLY, DAILY or MONTHLY")
+    if not BUCKET.fullmatch(bucket):
+        remedy = "use 3 to 63 small letters, digits, hyphens and dots, as in my-group-bills"
+        raise FocusError.of("bucket", bucket, "is no name for a bucket", remedy)
     with one_line("asking whose account this is"):
         number = str(account.client("sts").get_caller_identity()["Account"])
     s3 = account.client("s3", region=region)
@@ -120,7 +132,8 @@ def plan_export(
     others = [one for one in document["Statement"] if one.get("Sid") != SID]
     document["Statement"] = [*others, statement]
     steps = tuple(step for step, needed in missing.items() if needed)
-    return ExportPlan(number, name, bucket, region, prefix, granularity, steps, statement, document)
+    labels = {**PURPOSE, **(tags or {})}
+    return ExportPlan(number, name, bucket, region, prefix, granularity, steps, statement, document, labels)
 
 
 def apply_export(account: Clients, plan: ExportPlan) -> str:
@@ -134,8 +147,7 @@ def apply_export(account: Clients, plan: ExportPlan) -> str:
     for step in plan.steps:
         with one_line(f"creating {step} for {plan.name} in {plan.bucket}"):
             if step == "bucket":
-                place = {} if plan.region == HOME else {"LocationConstraint": plan.region}
-                s3.create_bucket(Bucket=plan.bucket, **({"CreateBucketConfiguration": place} if place else {}))
+                make_tagged_bucket(s3, plan.bucket, plan.region, plan.tags)
             elif step == "public access block":
                 settings = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
                 closed = dict.fromkeys(settings, True)
@@ -144,7 +156,7 @@ def apply_export(account: Clients, plan: ExportPlan) -> str:
                 s3.put_bucket_policy(Bucket=plan.bucket, Policy=json.dumps(plan.policy))
             else:
                 client = account.client("bcm-data-exports", region=HOME)
-                arn = str(client.create_export(Export=plan.export())["ExportArn"])
+                arn = str(client.create_export(Export=plan.export(), ResourceTags=tag_list(plan.tags))["ExportArn"])
     return arn
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from course_lib.finops.aws import AwsError, Clients, one_line, tag_list, tags_of
+from course_lib.finops.aws import AwsError, Clients, bucket_place, make_tagged_bucket, one_line, tag_list, tags_of
 from course_lib.finops.ephemeral import MANAGED
 from course_lib.finops.errors import FinopsError
 
@@ -80,15 +80,18 @@ def make_bucket(account: Clients, wanted: CheckpointBucket, *, adopt: bool = Fal
         if not adopt and not MANAGED.items() <= tags.items():
             remedy = "choose another name, or adopt=True if its tags, policy and lifecycle may become the plan's"
             raise FinopsError.of("name", wanted.name, "is a bucket of yours that this did not make", remedy)
-    for call, given in plan_bucket(wanted)[0 if tags is None else 1 :]:
-        try:
+    todo = plan_bucket(wanted)
+    if tags is None:
+        make_tagged_bucket(s3, wanted.name, wanted.region, _tags(wanted))
+        todo = [step for step in todo if step[0] != "put_bucket_tagging"]
+    for call, given in todo:
+        if call != "create_bucket":
             with one_line(f"{call} on {wanted.name}"):
                 getattr(s3, call)(**given)
-        except AwsError:
-            if tags is None and call == "put_bucket_tagging":  # who would know whose it is?
-                with one_line(f"delete_bucket on {wanted.name}, which could not be tagged"):
-                    s3.delete_bucket(Bucket=wanted.name)
-            raise
+
+
+def _tags(wanted: CheckpointBucket) -> dict[str, str]:
+    return {"owner": wanted.owner, "project": wanted.project, **MANAGED}
 
 
 def _tags_there(s3: Any, wanted: CheckpointBucket) -> dict[str, str] | None:
@@ -118,11 +121,8 @@ def _check_place(s3: Any, wanted: CheckpointBucket) -> None:
 
 
 def _calls(wanted: CheckpointBucket) -> Iterator[tuple[str, dict[str, Any]]]:
-    # us-east-1 is the one region that must not be named here
-    place = {} if wanted.region == "us-east-1" else {"LocationConstraint": wanted.region}
-    yield "create_bucket", {"CreateBucketConfiguration": place} if place else {}
-    tags = {"owner": wanted.owner, "project": wanted.project, **MANAGED}
-    yield "put_bucket_tagging", {"Tagging": {"TagSet": tag_list(tags)}}
+    yield "create_bucket", bucket_place(wanted.region)
+    yield "put_bucket_tagging", {"Tagging": {"TagSet": tag_list(_tags(wanted))}}
     flags = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
     yield "put_public_access_block", {"PublicAccessBlockConfiguration": dict.fromkeys(flags, True)}
     yield (
