@@ -125,15 +125,15 @@ def advance(time: str, folder: Path | None) -> None:
     Example: course cloud advance 2h30m
     """
     from course_lib.cli import user_errors
+    from course_lib.finops.cloud import happened
 
     running, door = _running(folder)
     with user_errors():
         before = len(door.records())
         now = door.advance(duration(time))
     click.echo(f"It is {now:%Y-%m-%d %H:%M:%S} UTC in {running.url}.")
-    for record in door.records(before):
-        if record["actor"] != "caller":
-            click.echo(f"{record['time'][:19]}  {record['actor']}: {record['operation']} {record['parameters']}")
+    for line in happened(door.records(before)):
+        click.echo(line)
 
 
 @cloud.command()

@@ -5,6 +5,7 @@ from course_lib.finops.cloud.daemon import Running, down, find, up
 from course_lib.finops.cloud.faults import KINDS, Fault
 from course_lib.finops.cloud.practice import PracticeAccount
 from course_lib.finops.cloud.story import Label, Told, seed
+from course_lib.finops.cloud.telling import happened
 from course_lib.finops.cloud.visit import Visit
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Visit",
     "down",
     "find",
+    "happened",
     "seed",
     "up",
 ]

@@ -6,6 +6,7 @@ parsers and serializers read them for the server's side, so nothing here knows t
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import re
@@ -125,10 +126,12 @@ def code_of(error: Exception) -> str:
 
 
 def as_text(value: Any) -> Any:
-    """Parameters as JSON can hold them: bytes and times become text."""
+    """Parameters as JSON can hold them: times become text; of bytes, which may be a checkpoint, number and digest."""
 
     def odd(thing: Any) -> str:
-        return thing.decode("latin-1") if isinstance(thing, bytes) else str(thing)
+        if not isinstance(thing, bytes):
+            return str(thing)
+        return f"({len(thing):,} bytes, sha256 {hashlib.sha256(thing).hexdigest()[:12]})"
 
     return json.loads(json.dumps(value, default=odd))
 
