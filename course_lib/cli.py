@@ -57,10 +57,13 @@ class Course(click.Group):
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table that fits the terminal."""
+    """Print a table that fits the terminal; without rows, a line that says so."""
     from rich.console import Console
     from rich.table import Table
 
+    if not rows:
+        click.echo(f"{title}: nothing to list.")
+        return
     table = Table(title=title, title_justify="left")
     for column in columns:
         table.add_column(column, overflow="fold")

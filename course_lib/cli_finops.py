@@ -111,7 +111,7 @@ def reap(regions: tuple[str, ...], grace: str, at_most: int, apply: bool, as_jso
         for region, reason in found.unseen.items():
             click.echo(f"not seen: {region}: {reason}")
         doomed = len(found.of("terminate")) + len(found.of("stop"))
-        click.echo(f"{doomed} to end, {len(found.failed)} failed." + ("" if apply else f" {DRY}"))
+        click.echo(f"{doomed} to end, {len(found.failed)} failed." + ("" if apply or not doomed else f" {DRY}"))
     if found.failed or found.unseen:
         raise SystemExit(1)
 

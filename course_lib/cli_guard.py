@@ -25,10 +25,22 @@ def guard() -> None:
     The account is the one that boto3 finds: your profile's, or the practice account after `eval "$(course cloud env)"`.
 
     \b
+    Example: course finops guard example > guardrails.toml
     Example: course finops guard plan guardrails.toml
     Example: course finops guard audit
     Example: course finops guard quota trn1.32xlarge 4
     """
+
+
+@guard.command()
+def example() -> None:
+    """Print a guardrails file to start from.
+
+    Example: course finops guard example > guardrails.toml
+    """
+    from course_lib.finops.guardrails import EXAMPLE
+
+    click.echo(EXAMPLE, nl=False)
 
 
 @guard.command()
@@ -186,4 +198,7 @@ def _show(found: GuardrailPlan) -> None:
     title = (
         f"account {found.account}: {len(found.changes)} to do, {len(found.drifts)} for a person, {in_place} in place"
     )
-    print_table(title, ("change", "what", "name", "why"), rows)
+    if rows:
+        print_table(title, ("change", "what", "name", "why"), rows)
+    else:
+        click.echo(f"{title}.")

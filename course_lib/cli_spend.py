@@ -73,7 +73,8 @@ def spend(by: str, regions: tuple[str, ...], as_json: bool) -> None:
         ]
         print_table(f"spend at {running.now:%Y-%m-%d %H:%M} UTC", (by, "USD/h now", "USD this month"), table)
         count = len(running.instances)
-        click.echo(f"{running.usd_per_hour:,.2f} USD an hour for {count} instances; this month: {usage}.")
+        many = "instance" if count == 1 else "instances"
+        click.echo(f"{running.usd_per_hour:,.2f} USD an hour for {count} {many}; this month: {usage}.")
         if unpriced:
             click.echo(f"Not in the sum, since nobody knows the price: {', '.join(unpriced)}.")
         for region, reason in running.unseen.items():

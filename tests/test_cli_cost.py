@@ -171,7 +171,7 @@ def test_a_refresh_writes_a_file_that_others_read(account, tmp_path):
     result = course("refresh", str(path), "p5.48xlarge", "trn2.48xlarge", "--purchase", "on_demand")
     assert result.exit_code == 1, result.output
     assert "unknown: on_demand price of trn2.48xlarge in us-east-1" in result.output
-    assert "1 prices, 1 unknown" in result.output
+    assert "1 price, 1 unknown" in result.output
     rows = {row["instance"]: row for row in csv.DictReader(path.read_text().splitlines())}
     assert (rows["p5.48xlarge"]["usd_per_hour"], rows["trn2.48xlarge"]["usd_per_hour"]) == ("55.04", "")
     path.write_text(path.read_text().replace("55.04", "50"))

@@ -134,3 +134,22 @@ def test_a_quota_is_asked_for_only_when_told(account, course):  # noqa: F811
     (request,) = quotas.list_requested_service_quota_change_history(ServiceCode="ec2")["RequestedQuotas"]
     assert request["DesiredValue"] == 256
     assert "no instance type" in course("quota", "trn1", "2").output
+
+
+def test_the_example_can_be_read_planned_and_applied_and_then_nothing_is_left(course, account, tmp_path):  # noqa: F811
+    file = tmp_path / "guardrails.toml"
+    file.write_text(course("example").output)
+    account.client("iam").create_group(GroupName="researchers")
+    applied = course("apply", str(file), "--yes")
+    assert applied.exit_code == 0, applied.output
+    told = course("plan", str(file))
+    assert told.exit_code == 0, told.output
+    assert told.output.startswith("account 123456789012: 0 to do, 0 for a person, ")
+    assert len(told.output.strip().splitlines()) == 1
+
+
+def test_what_lacks_points_to_the_example(course, tmp_path):
+    empty = tmp_path / "guardrails.toml"
+    empty.write_text("")
+    for file in (empty, tmp_path / "none.toml"):
+        assert "course finops guard example" in course("plan", str(file)).output

@@ -32,7 +32,9 @@ def read_guardrails(path: str | Path) -> Guardrails:
     try:
         told = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise GuardrailError.of("file", str(path), f"can't be read ({error.strerror})", "give a TOML file") from None
+        raise GuardrailError.of(
+            "file", str(path), f"can't be read ({error.strerror})", "start from: course finops guard example"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise GuardrailError.of("file", str(path), f"is no TOML: {error}", "mend this place") from None
     made: Guardrails = _made(Guardrails, told, str(path.name))
@@ -58,7 +60,7 @@ def _made(kind: type, told: Mapping[str, Any], where: str) -> Any:
         return kind(**given)
     except TypeError:
         missing = [one.name for one in fields(kind) if one.name not in given and _needed(one)]
-        raise GuardrailError.of(where, missing, "is missing", "add it") from None
+        raise GuardrailError.of(where, missing, "is missing", "add it, as in: course finops guard example") from None
     except GuardrailError as error:
         raise GuardrailError(f"{where}: {error}") from None
 
