@@ -115,11 +115,12 @@ def block_days(hours: float) -> int | None:
     """Days of the shortest Capacity Block in which some hours of work fit; None if the longest is too short.
 
     Raises:
-        PriceError: for hours out of range.
+        PriceError: for hours that are negative or no number.
 
     Source: "Capacity Blocks for ML", Amazon EC2 User Guide: the lengths, and the last half hour that can't be used.
     """
-    days = ceil((exact("hours", hours) + TERMINATED_BEFORE) / HOURS_PER_DAY)
+    PriceError.check_not_negative("hours", hours)
+    days = ceil((Decimal(str(hours)) + TERMINATED_BEFORE) / HOURS_PER_DAY)
     if days > BY_DAYS:
         days = ceil(Decimal(days) / BY_WEEKS) * BY_WEEKS
     return max(days, 1) if days <= LONGEST_BLOCK else None

@@ -104,7 +104,7 @@ def test_blocks_are_paid_whole_and_the_cheapest_count_is_found():
 
 @pytest.mark.parametrize(
     ("hours", "days"),
-    [(0, 1), (23.5, 1), (23.6, 2), (24, 2), (335.5, 14), (336, 21), (503.5, 21), (4367.5, 182), (4367.6, None)],
+    [(0, 1), (23.5, 1), (23.6, 2), (335.5, 14), (336, 21), (503.5, 21), (4367.5, 182), (4367.6, None), (1e300, None)],
 )
 def test_a_block_has_a_length_that_is_sold_and_ends_half_an_hour_early(hours, days):
     assert block_days(hours) == days
