@@ -18,9 +18,9 @@ SIZES = {
 }  # tokens, experts, k, hidden, inner
 
 
-def operands(size, gated=True, dtype=torch.float32, dropped=0.2):
+def operands(size, gated=True, dtype=torch.float32, dropped=0.2, seed=1):
     tokens, experts, k, hidden, inner = SIZES[size]
-    generator = torch.Generator().manual_seed(1)
+    generator = torch.Generator().manual_seed(seed)
     x, up, down = (
         (torch.randn(*shape, generator=generator) * 0.5).to(dtype).requires_grad_()
         for shape in ((tokens, hidden), (experts, (1 + gated) * inner, hidden), (experts, hidden, inner))
@@ -52,17 +52,23 @@ def test_grouped_and_loop_agree_in_outputs_and_gradients(size, activation, gated
 
 @pytest.mark.parametrize("size", ["odd", "all experts"])
 def test_bf16_is_within_two_percent_of_the_exact_result_and_about_as_near_as_the_loop(size):
-    """Oracle: the loop in fp64 on the same bf16 numbers."""
-    given = operands(size, dtype=torch.bfloat16)
-    exact = result(
-        mixture_by_loop, *(t.detach().double().requires_grad_() if t.is_floating_point() else t for t in given)
-    )
-    ours, loop = (result(run, *given) for run in (mixture_by_group, mixture_by_loop))
-    for mine, other, truth in zip(ours, loop, exact, strict=True):
-        largest = truth.abs().max()
-        assert mine.dtype == torch.bfloat16
-        assert (mine - truth).abs().max() <= 0.02 * largest
-        assert (mine - truth).norm() <= 1.5 * (other - truth).norm()
+    """Oracle: the loop in fp64 on the same bf16 numbers.
+
+    Of one drawing either may be nearer by half, as the processor adds; of twenty, neither is by much.
+    """
+    ours_off, loop_off = torch.zeros(5), torch.zeros(5)
+    for seed in range(20):
+        given = operands(size, dtype=torch.bfloat16, seed=seed)
+        exact = result(
+            mixture_by_loop, *(t.detach().double().requires_grad_() if t.is_floating_point() else t for t in given)
+        )
+        ours, loop = (result(run, *given) for run in (mixture_by_group, mixture_by_loop))
+        for at, (mine, other, truth) in enumerate(zip(ours, loop, exact, strict=True)):
+            assert mine.dtype == torch.bfloat16
+            assert (mine - truth).abs().max() <= 0.02 * truth.abs().max()
+            ours_off[at] += (mine - truth).detach().square().sum()
+            loop_off[at] += (other - truth).detach().square().sum()
+    assert (ours_off <= 1.2**2 * loop_off).all(), (ours_off / loop_off).sqrt()
 
 
 def test_gradients_are_those_of_finite_differences():
