@@ -18,7 +18,7 @@ class Halving:
     """
 
     def __init__(self, first: int, steps: int, keep_one_in: int) -> None:
-        self.share = 1 / keep_one_in
+        self.percentile = (1 - 1 / keep_one_in) * 100
         self.rungs: list[tuple[int, dict[int, float]]] = []  # steps, and the losses there by trial; highest rung first
         while first < steps:
             self.rungs.insert(0, (first, {}))
@@ -28,7 +28,8 @@ class Halving:
         """Whether a trial that reports this loss after so many steps may train further; it is remembered for others."""
         for rung, losses in self.rungs:
             if steps >= rung and trial not in losses:
-                stays = not losses or loss <= np.percentile(list(losses.values()), 100 * self.share)
+                # of negative losses, as Ray has it: among equal ones the last bit decides, and it must be the same bit
+                stays = not losses or -loss >= np.percentile([-one for one in losses.values()], self.percentile)
                 losses[trial] = loss
                 return bool(stays)
         return True

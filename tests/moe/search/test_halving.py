@@ -1,11 +1,12 @@
 """Who goes on from a rung. Oracle: the bracket of Ray Tune's ASHAScheduler."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from course_lib.moe.search.halving import Halving
 
 
+@example([0, 1, 3, 0, 2], 3, 3, 1)  # equal losses at the border, where the last bit of a percentile decides
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=8), st.integers(2, 4), st.integers(1, 3), st.integers(1, 20))
 def test_who_goes_on_is_what_ray_decides(losses, keep, first, steps):
     """Oracle: the bracket of Ray Tune's ASHAScheduler on the same reports, one trial after the other."""
