@@ -2,7 +2,7 @@
 
 from course_lib.finops.aws.accounts import Caller, Clients, RealAccount, aws_now, who_calls
 from course_lib.finops.aws.arns import account_of_arn, check_own
-from course_lib.finops.aws.buckets import bucket_place, make_tagged_bucket
+from course_lib.finops.aws.buckets import bucket_place, make_tagged_bucket, region_told
 from course_lib.finops.aws.failures import AwsError, in_words, one_line
 from course_lib.finops.aws.kept import KeptClients
 from course_lib.finops.aws.paging import living_instances, pages
@@ -27,6 +27,7 @@ __all__ = [
     "one_line",
     "pages",
     "practice_environment",
+    "region_told",
     "tag_list",
     "tags_of",
     "usable_regions",

@@ -7,10 +7,18 @@ from typing import Any
 from course_lib.finops.aws.failures import AwsError, one_line
 from course_lib.finops.aws.tags import tag_list
 
+FIRST_REGION = "us-east-1"  # S3 calls it None, for a reason that is older than regions
+
 
 def bucket_place(region: str) -> dict[str, Any]:
-    """The parameters of CreateBucket that say where; us-east-1 is the one region that must not be named."""
-    return {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    """The parameters of CreateBucket that say where; the first region is the one that must not be named."""
+    return {} if region == FIRST_REGION else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+
+
+def region_told(location: dict[str, Any]) -> str:
+    """The region in an answer of GetBucketLocation, where the two oldest have other names."""
+    place = location.get("LocationConstraint") or FIRST_REGION
+    return "eu-west-1" if place == "EU" else str(place)
 
 
 def make_tagged_bucket(s3: Any, bucket: str, region: str, tags: dict[str, str]) -> None:

@@ -13,10 +13,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from course_lib.finops.aws import AwsError, Clients, living_instances, one_line, pages
+from course_lib.finops.aws import AwsError, Clients, living_instances, one_line, pages, region_told
 from course_lib.finops.compliance.results import Settings
-
-FIRST_REGION = "us-east-1"  # S3 calls it None, for a reason that is older than regions
 
 
 def read(client: Any, call: str, *, absent: Collection[str] = (), **asked: Any) -> dict[str, Any] | None:
@@ -123,9 +121,7 @@ class Bucket:
     @cached_property
     def region(self) -> str:
         """Where it is."""
-        told = read(self.account.s3, "get_bucket_location", Bucket=self.name) or {}
-        place = told.get("LocationConstraint") or FIRST_REGION
-        return "eu-west-1" if place == "EU" else str(place)
+        return region_told(read(self.account.s3, "get_bucket_location", Bucket=self.name) or {})
 
     def ask(self, call: str, *absent: str) -> dict[str, Any] | None:
         """A setting of the bucket, or None if nothing is set.

@@ -166,9 +166,9 @@ def judge(instance: dict[str, Any], region: str, now: datetime, grace: timedelta
     return Verdict(*told, "terminate", f"its lease ended {_words(overdue)} ago", lease, overdue)
 
 
-def _with_replacer(verdict: Verdict, tags: dict[str, str]) -> Verdict:
+def _with_replacer(verdict: Verdict, found: dict[str, Any]) -> Verdict:
     """What must be set to 0 besides, or the instance that ends is followed by the next."""
-    by = replaced_by(tags) if verdict.action in ("stop", "terminate") else ""
+    by = replaced_by(tags_of(found.get("Tags"))) if verdict.action in ("stop", "terminate") else ""
     told = f"{verdict.why.rstrip('.')}. It belongs to {by}, which may replace it."
     return replace(verdict, why=told) if by else verdict
 
@@ -176,8 +176,7 @@ def _with_replacer(verdict: Verdict, tags: dict[str, str]) -> Verdict:
 def _look(account: Clients, region: str, now: datetime, grace: timedelta, without_lease: Action) -> list[Verdict]:
     verdicts, spot = [], set()
     for found in living_instances(account, region):
-        verdict = judge(found, region, now, grace, without_lease)
-        verdicts.append(_with_replacer(verdict, tags_of(found.get("Tags"))))
+        verdicts.append(_with_replacer(judge(found, region, now, grace, without_lease), found))
         if verdicts[-1].action in ("stop", "terminate") and found.get("InstanceLifecycle") == "spot":
             spot.add(found["InstanceId"])
     again = _persistent(account, region) if spot else {}

@@ -13,7 +13,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from course_lib.finops.aws import AwsError, Clients, bucket_place, make_tagged_bucket, one_line, tag_list, tags_of
+from course_lib.finops.aws import (
+    AwsError,
+    Clients,
+    bucket_place,
+    make_tagged_bucket,
+    one_line,
+    region_told,
+    tag_list,
+    tags_of,
+)
 from course_lib.finops.ephemeral import MANAGED
 from course_lib.finops.errors import FinopsError
 
@@ -109,8 +118,7 @@ def _tags_there(s3: Any, wanted: CheckpointBucket) -> dict[str, str] | None:
 
 def _check_place(s3: Any, wanted: CheckpointBucket) -> None:
     with one_line(f"asking where {wanted.name} is"):
-        told = s3.get_bucket_location(Bucket=wanted.name)["LocationConstraint"]
-    place = {None: "us-east-1", "EU": "eu-west-1"}.get(told, told)  # the oldest regions' names here
+        place = region_told(s3.get_bucket_location(Bucket=wanted.name))
     if place != wanted.region:
         raise FinopsError.of(
             "region",
